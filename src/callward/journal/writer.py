@@ -1,12 +1,15 @@
 """The writing side of an event journal: group commit in a thread of its own.
 
-`append` frames a record into memory and returns its offset at once; the thread writes what has gathered and calls `fdatasync`; then everybody
+`append` frames a record into memory and returns its offset at once; the thread writes what has gathered and calls
+`fdatasync`; then everybody
 who waits for one of those records is woken. While one sync runs the next group gathers, so that the disk is asked
 as rarely as it is slow, and no caller waits for another's turn.
 
-- A failed `fdatasync` (or a failed write other than a full disk) ends the process at once with status 74: the kernel may have dropped the pages, so a second
+- A failed `fdatasync` (or a failed write other than a full disk) ends the process at once with status 74: the kernel
+  may have dropped the pages, so a second
   try that "succeeds" would prove nothing. The journal is recovered at the next start.
-- A full disk is no failure: `able` becomes False with the reason in `why`, nothing is acknowledged, records gather in memory up to
+- A full disk is no failure: `able` becomes False with the reason in `why`, nothing is acknowledged, records gather in
+  memory up to
   `buffer_bytes` (then `append` raises JournalFullError), and the write is tried again each second.
 """
 
@@ -204,7 +207,8 @@ class EventJournal:
     def release(self, required: Sequence[str] = ()) -> int:
         """Remove the segments that every consumer has passed; return how many.
 
-        `required`: consumers that must have a cursor at all before anything is removed. The segment that is written is never removed.
+        `required`: consumers that must have a cursor at all before anything is removed. The segment that is written is
+        never removed.
         """
         cursors = cursor.consumers(self.folder)
         if any(name not in cursors for name in required) or not cursors:

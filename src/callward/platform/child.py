@@ -11,7 +11,7 @@ import os
 import pwd
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from callward.platform.notify import FIRST_DESCRIPTOR
 
@@ -31,8 +31,8 @@ class Program:
     environment: Mapping[str, str]
     user: pwd.struct_passwd | None = None
     death_signal: int = signal.SIGTERM
-    descriptors: Mapping[str, int] = field(default_factory=dict)
-    """Descriptors to hand over, by name (LISTEN_FDNAMES)."""
+    descriptors: Sequence[tuple[str, int]] = ()
+    """Descriptors to hand over, with their names (LISTEN_FDNAMES)."""
     output: int | None = None
     """Where standard output and error go; ours when None."""
 
@@ -59,11 +59,11 @@ def _become(program: Program, supervisor: int) -> None:
     os.setpgid(0, 0)  # a Ctrl-C in the terminal goes to the supervisor, which stops the others in order
     environment = dict(program.environment)
     if program.descriptors:
-        for offset, descriptor in enumerate(program.descriptors.values()):
+        for offset, (_, descriptor) in enumerate(program.descriptors):
             os.dup2(descriptor, FIRST_DESCRIPTOR + offset, inheritable=True)
         environment["LISTEN_PID"] = str(os.getpid())
         environment["LISTEN_FDS"] = str(len(program.descriptors))
-        environment["LISTEN_FDNAMES"] = ":".join(program.descriptors)
+        environment["LISTEN_FDNAMES"] = ":".join(name for name, _ in program.descriptors)
     if program.output is not None:
         os.dup2(program.output, 1, inheritable=True)
         os.dup2(program.output, 2, inheritable=True)

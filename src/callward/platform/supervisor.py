@@ -1,7 +1,8 @@
 """A small supervisor: starts children in order, keeps their sockets, restarts with back-off, stops in reverse order.
 
-Life of a child: `starting` → (READY=1) `ready` → `stopping` → `stopped`; a child that ends by itself waits in `backing_off` and starts
-again, with the sockets that it had stored (FDSTORE=1). The wait doubles from 0.2 s to 30 s and is forgotten after a minute of health.
+Life of a child: `starting` → (READY=1) `ready` → `stopping` → `stopped`; a child that ends by itself waits in
+`backing_off` and starts again, with the sockets that it had stored (FDSTORE=1). The wait doubles from 0.2 s to 30 s
+and is forgotten after a minute of health.
 No child outlives the supervisor: each gets a signal from the kernel when its parent dies.
 """
 
@@ -60,7 +61,8 @@ class Child:
         self.state: State = "stopped"
         self.pid: int | None = None
         self.restarts = 0
-        self.stored: dict[str, int] = {}
+        self.stored: dict[int, tuple[str, int]] = {}
+        """Stored sockets by inode: name and descriptor."""
         self._on_change = on_change
         self._back_off_s = BACK_OFF_FIRST_S
         self._started = 0.0
@@ -109,10 +111,9 @@ class Child:
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel)
             self._channel.close()
+            self._channel = None
             self._path.unlink(missing_ok=True)
-        for descriptor in self.stored.values():
-            os.close(descriptor)
-        self.stored.clear()
+        self._forget(lambda name: True)
         self._set("stopped")
 
     def _signal(self, number: int) -> None:
@@ -155,7 +156,9 @@ class Child:
             environment["NOTIFY_SOCKET"] = str(self._path)
         self._started = time.monotonic()
         self.pid = child.start(
-            child.Program(self.spec.arguments, environment, user=self.spec.user, descriptors=self.stored)
+            child.Program(
+                self.spec.arguments, environment, user=self.spec.user, descriptors=tuple(self.stored.values())
+            )
         )
         self._set("starting")
         descriptor = os.pidfd_open(self.pid)
@@ -164,7 +167,7 @@ class Child:
         loop.add_reader(descriptor, self._ended.set)
         try:
             await self._watch()
-            return os.waitpid(self.pid, 0)[1]
+            return os.waitpid(self.pid, 0)[1]  # noqa: ASYNC222 (it has ended: this does not wait)
         finally:
             loop.remove_reader(descriptor)
             os.close(descriptor)
@@ -185,27 +188,26 @@ class Child:
     def _read_notices(self) -> None:
         while self._channel is not None and (notice := receive(self._channel)) is not None:
             name = notice.values.get("FDNAME", "stored")
-            if "FDSTORE" in notice.values:
-                self._store(name, notice.descriptors)
-            else:
-                for descriptor in notice.descriptors:
-                    os.close(descriptor)
-            if "FDSTOREREMOVE" in notice.values and name in self.stored:
-                os.close(self.stored.pop(name))
+            for descriptor in notice.descriptors:
+                if "FDSTORE" in notice.values:
+                    self._store(name, descriptor)
+                os.close(descriptor)
+            if "FDSTOREREMOVE" in notice.values:
+                self._forget(lambda stored, name=name: stored == name)  # type: ignore[misc]
             if notice.values.get("READY") == "1" and self.state == "starting":
                 self._set("ready")
 
-    def _store(self, name: str, descriptors: list[int]) -> None:
-        """Keep descriptors; several in one message are named by its FDNAME, split at commas, in their order."""
-        names = name.split(",") if len(descriptors) > 1 else [name]
-        for one, descriptor in zip(names, descriptors, strict=False):
-            if len(self.stored) < STORED_DESCRIPTORS_MAX or one in self.stored:
-                kept = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, child.STORED_DESCRIPTORS_FROM)
-                if one in self.stored:
-                    os.close(self.stored[one])
-                self.stored[one] = kept
-        for descriptor in descriptors:
-            os.close(descriptor)
+    def _store(self, name: str, descriptor: int) -> None:
+        """Keep a copy of a descriptor; the same socket is kept once, however often it is stored."""
+        inode = os.fstat(descriptor).st_ino
+        if inode not in self.stored and len(self.stored) < STORED_DESCRIPTORS_MAX:
+            self.stored[inode] = (name, fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, child.STORED_DESCRIPTORS_FROM))
+
+    def _forget(self, chosen: Callable[[str], bool]) -> None:
+        for inode, (name, descriptor) in list(self.stored.items()):
+            if chosen(name):
+                os.close(descriptor)
+                del self.stored[inode]
 
 
 def _describe(status: int) -> str:

@@ -80,10 +80,10 @@ async def count_attempt(session: AsyncSession, user_name: str, address: str, now
 
 async def clear(session: AsyncSession, user_name: str, address: str) -> None:
     """The password was right: forget the account's failures, and take back this attempt of the address."""
-    await session.execute(delete(SignInThrottle).where(SignInThrottle.key == account_key(user_name)))
     row = await session.get(SignInThrottle, address_key(address), with_for_update=True)
     if row is not None and row.failures > 0:
         row.failures -= 1
+    await session.execute(delete(SignInThrottle).where(SignInThrottle.key == account_key(user_name)))
 
 
 async def forget_old(session: AsyncSession, now: datetime) -> None:

@@ -1,0 +1,1 @@
+"""The portal: the HTTP API and the web pages, assembled from the rooms to its right."""

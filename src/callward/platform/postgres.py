@@ -69,33 +69,36 @@ class EmbeddedPostgres:
             )
         self._stop_left_over()
 
-    def connectable(self) -> bool:
-        """Say whether the server answers."""
+    @property
+    def _administration_url(self) -> str:
+        return self.url.replace("/callward?", "/postgres?")
+
+    def accepts(self) -> bool:
+        """Say whether the server takes connections."""
         try:
-            with psycopg.connect(self.url, connect_timeout=2):
+            with psycopg.connect(self._administration_url, connect_timeout=2):
                 return True
         except psycopg.OperationalError:
             return False
 
+    def ensure_database(self) -> None:
+        """Make the database `callward` when there is none."""
+        with psycopg.connect(self._administration_url, connect_timeout=10, autocommit=True) as connection:
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = 'callward'").fetchone() is None:
+                connection.execute("CREATE DATABASE callward")
+
     def wait_until_ready(self, timeout_s: float = 60.0) -> None:
-        """Wait for the server, then make the database `callward` when there is none.
+        """Wait until the server takes connections, then make the database when there is none.
 
         Raises:
             EmbeddedPostgresError: it did not answer in time.
         """
         deadline = time.monotonic() + timeout_s
-        admin = self.url.replace("/callward?", "/postgres?")
-        while True:
-            try:
-                with psycopg.connect(admin, connect_timeout=2, autocommit=True) as connection:
-                    found = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'callward'").fetchone()
-                    if found is None:
-                        connection.execute("CREATE DATABASE callward")
-                return
-            except psycopg.OperationalError as error:
-                if time.monotonic() > deadline:
-                    raise EmbeddedPostgresError(f"PostgreSQL in {self.data} does not answer: {error}") from None
-                time.sleep(0.1)
+        while not self.accepts():
+            if time.monotonic() > deadline:
+                raise EmbeddedPostgresError(f"PostgreSQL in {self.data} does not answer after {timeout_s:.0f} s")
+            time.sleep(0.1)
+        self.ensure_database()
 
     def remove_socket_folder(self) -> None:
         """Remove the socket folder after the server has stopped."""

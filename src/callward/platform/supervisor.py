@@ -49,6 +49,7 @@ class ChildSpec:
     """False: it does not speak the notification protocol; `probe` says when it is ready."""
     probe: Callable[[], bool] | None = None
     stop_signal: int = signal.SIGTERM
+    """Also what the kernel sends it when the supervisor dies."""
     before_start: Callable[[], None] | None = None
     """Runs before each start, for example to clean up after a kill."""
 

@@ -49,20 +49,18 @@ class Disposition:
 
 
 def parse_media_type(text: str) -> MediaType | None:
-    """Parses a media type or Accept range; None when malformed. Never raises."""
+    """Parses a media type or Accept range; None when malformed. Malformed parameters are dropped: a body's type still counts."""
     head, semicolon, rest = text.partition(";")
     kind, slash, subtype = head.partition("/")
     kind = kind.strip(" \t").lower()
     subtype = subtype.strip(" \t").lower()
     if not slash or not is_token(kind) or not is_token(subtype):
         return None
-    params = parse_parameters(semicolon + rest)
-    return None if params is None else MediaType(kind, subtype, params)
+    return MediaType(kind, subtype, parse_parameters(semicolon + rest) or ())
 
 
 def parse_disposition(text: str) -> Disposition | None:
-    """Parses a Content-Disposition; None when malformed. Never raises."""
+    """Parses a Content-Disposition; None when malformed. Malformed parameters are dropped."""
     head, semicolon, rest = text.partition(";")
     kind = head.strip(" \t").lower()
-    params = parse_parameters(semicolon + rest)
-    return None if params is None or not is_token(kind) else Disposition(kind, params)
+    return Disposition(kind, parse_parameters(semicolon + rest) or ()) if is_token(kind) else None

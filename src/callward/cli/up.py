@@ -69,7 +69,9 @@ class _only_one:  # noqa: N801 (reads as a statement)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            typer.echo(f"callward: Callward already runs on {self._folder}: stop it first, or set CALLWARD_DATA", err=True)
+            typer.echo(
+                f"callward: Callward already runs on {self._folder}: stop it first, or set CALLWARD_DATA", err=True
+            )
             raise typer.Exit(1) from None
 
     def __exit__(self, *_: object) -> None:

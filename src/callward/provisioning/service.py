@@ -13,10 +13,11 @@ from callward.platform.database import Database, Scope
 from callward.platform.ids import Ulid, new_ulid
 from callward.platform.paths import DataPaths
 from callward.provisioning.model import Organisation, Peer
-from callward.provisioning.snapshot import OrganisationEntry, PeerEntry, Snapshot, write_snapshot
+from callward.provisioning import snapshot
+from callward.siprec.peer import PROFILES
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
-DIALECTS = ("auto", "strict", "relaxed")
+DIALECTS = ("auto", *sorted(PROFILES))
 _CODE = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
 _FINGERPRINT = re.compile(r"^[0-9a-f]{64}$")
 
@@ -162,25 +163,26 @@ async def publish_snapshot(database: Database, paths: DataPaths) -> int:
         ).scalar_one()
         peers = (await session.execute(select(Peer).order_by(Peer.name))).scalars().all()
         organisations = (await session.execute(select(Organisation).order_by(Organisation.code))).scalars().all()
-        snapshot = Snapshot(
+        published = snapshot.Snapshot(
             number=number,
-            peers=[
-                PeerEntry(
+            peers=tuple(
+                snapshot.Peer(
                     id=p.id,
                     name=p.name,
                     organisation=p.organisation_id,
-                    addresses=p.addresses,
-                    certificates=p.certificates,
+                    addresses=tuple(p.addresses),
+                    certificates=tuple(p.certificates),
                     dialect=p.dialect,
                     carrier=p.carrier,
                 )
                 for p in peers
-            ],
-            organisations=[
-                OrganisationEntry(id=o.id, name=o.name, group_ids=o.group_ids, numbers=o.numbers) for o in organisations
-            ],
+            ),
+            organisations=tuple(
+                snapshot.Organisation(id=o.id, name=o.name, group_ids=tuple(o.group_ids), numbers=tuple(o.numbers))
+                for o in organisations
+            ),
         )
-        write_snapshot(paths, snapshot)
+        snapshot.write_snapshot(paths.snapshot, published, snapshot.host_key(paths.keys))
     return int(number)
 
 

@@ -1,0 +1,45 @@
+"""The database of a running Callward, for commands that manage it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import typer
+from sqlalchemy.exc import OperationalError
+
+from callward.cli.settings_option import settings
+from callward.platform.database import Database
+from callward.platform.paths import DataPaths
+from callward.platform.postgres import locate
+from callward.platform.settings import Settings
+from callward.provisioning.service import ProvisioningError
+
+Result = TypeVar("Result")
+
+
+def database_url(found: Settings) -> str:
+    """The address of the database in use: the one that is set, else the embedded one."""
+    own = found.database.url
+    return own.get_secret_value() if own is not None else locate(found.data).url
+
+
+def with_database(work: Callable[[Database, DataPaths], Awaitable[Result]]) -> Result:
+    """Run `work` on the database; what a user can mend becomes one sentence and exit status 1."""
+    found = settings()
+
+    async def run() -> Result:
+        database = Database(database_url(found), pool_size=1)
+        try:
+            return await work(database, DataPaths(found.data))
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(run())
+    except ProvisioningError as error:
+        typer.echo(f"callward: {error}", err=True)
+    except OperationalError:
+        typer.echo("callward: the database does not answer: start Callward first (callward up)", err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,206 @@
+"""`callward doctor`: what is missing on this machine, and the remedy."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from callward.cli.settings_option import settings
+from callward.media.program import MediaProgramError, media_program
+from callward.platform.postgres import EmbeddedPostgresError, locate, server_version
+from callward.platform.settings import Settings
+
+_IO_URING_SETUP = 425
+_DESCRIPTORS_WANTED = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `remedy` is empty when it is well."""
+
+    what: str
+    state: Literal["well", "warning", "error"]
+    found: str
+    remedy: str = ""
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Look at this machine; exit status 1 when Callward cannot run (warnings do not fail it)."""
+    found = settings()
+    findings = [finding for check in _CHECKS for finding in check(found)]
+    if as_json:
+        typer.echo(json.dumps([asdict(f) for f in findings], indent=2))
+    else:
+        console = Console(highlight=False)
+        signs = {"well": "[green]well   [/]", "warning": "[yellow]warning[/]", "error": "[red]error  [/]"}
+        for finding in findings:
+            console.print(f"{signs[finding.state]} {finding.what}: {finding.found}", markup=True)
+            if finding.remedy:
+                console.print(f"        remedy: {finding.remedy}", markup=False)
+    if any(f.state == "error" for f in findings):
+        raise typer.Exit(1)
+
+
+def _python(_: Settings) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("Python", "well", version)
+
+
+def _media(_: Settings) -> Iterator[Finding]:
+    try:
+        yield Finding("media program", "well", str(media_program()))
+    except MediaProgramError as error:
+        yield Finding("media program", "error", "not found", str(error))
+
+
+def _portal(_: Settings) -> Iterator[Finding]:
+    page = Path(__file__).parents[1] / "portal" / "static" / "index.html"
+    if page.is_file():
+        yield Finding("portal pages", "well", "built")
+    else:
+        yield Finding("portal pages", "warning", "not built: the API works, the pages do not", "make build")
+
+
+def _database(found: Settings) -> Iterator[Finding]:
+    if found.database.url is not None:
+        yield Finding("database", "well", "own server (database.url)")
+        return
+    try:
+        server = locate(found.data)
+    except EmbeddedPostgresError as error:
+        yield Finding("PostgreSQL", "error", "not found", str(error))
+        return
+    user = f", runs as {server.user.pw_name}" if server.user else ""
+    yield Finding("PostgreSQL", "well", f"version {server_version(server.binaries)} in {server.binaries}{user}")
+    if server.data.parent != found.data:
+        yield Finding(
+            "database folder",
+            "warning",
+            f"{server.data}: the user {server.user.pw_name if server.user else ''} may not enter {found.data}",
+            "nothing to do; or choose a data folder that others may pass through (chmod o+x)",
+        )
+
+
+def _folder(found: Settings) -> Iterator[Finding]:
+    existing = next(p for p in (found.data, *found.data.parents) if p.exists())
+    if not os.access(existing, os.W_OK):
+        yield Finding("data folder", "error", f"{existing} cannot be written", "choose another with CALLWARD_DATA")
+        return
+    free = shutil.disk_usage(existing).free
+    reserve = found.media.disk_reserve_bytes
+    text = f"{found.data}, {free / (1 << 30):.1f} GiB free"
+    if free <= reserve:
+        yield Finding("data folder", "error", text, f"calls are refused below {reserve >> 20} MiB: free some disk")
+    elif free < 10 * reserve:
+        yield Finding(
+            "data folder", "warning", text, "plan for about 60 MB an hour of recorded calls, plus the journal"
+        )
+    else:
+        yield Finding("data folder", "well", text)
+
+
+def _ports(found: Settings) -> Iterator[Finding]:
+    wanted = [
+        ("portal", found.portal.host, found.portal.port, socket.SOCK_STREAM, "CALLWARD_PORTAL__PORT"),
+        (
+            "recorder, SIP over TCP",
+            found.recorder.host,
+            found.recorder.sip_port,
+            socket.SOCK_STREAM,
+            "CALLWARD_RECORDER__SIP_PORT",
+        ),
+        (
+            "recorder, SIP over UDP",
+            found.recorder.host,
+            found.recorder.sip_port,
+            socket.SOCK_DGRAM,
+            "CALLWARD_RECORDER__SIP_PORT",
+        ),
+        (
+            "recorder, SIP over TLS",
+            found.recorder.host,
+            found.recorder.tls_port,
+            socket.SOCK_STREAM,
+            "CALLWARD_RECORDER__TLS_PORT",
+        ),
+        ("metrics", found.metrics.host, found.metrics.port, socket.SOCK_STREAM, "CALLWARD_METRICS__PORT"),
+    ]
+    for what, host, port, kind, variable in wanted:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                yield Finding(
+                    f"port {port} ({what})",
+                    "warning",
+                    f"{error.strerror}: perhaps Callward runs already",
+                    f"stop what uses it, or set {variable}",
+                )
+            else:
+                yield Finding(f"port {port} ({what})", "well", "free")
+
+
+def _kernel(found: Settings) -> Iterator[Finding]:
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.syscall(_IO_URING_SETUP, 4, (ctypes.c_char * 256)())
+    if descriptor >= 0:
+        os.close(descriptor)
+        yield Finding("io_uring", "well", "allowed")
+    else:
+        why = os.strerror(ctypes.get_errno())
+        yield Finding(
+            "io_uring",
+            "warning",
+            f"{why}: recvmmsg is used, at about twice the cost",
+            "allow io_uring for this container",
+        )
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < _DESCRIPTORS_WANTED:
+        yield Finding(
+            "open files",
+            "warning",
+            f"limit {hard}: about {hard // 5} calls at a time",
+            "raise the limit: ulimit -Hn 65536",
+        )
+    else:
+        yield Finding("open files", "well", "limit is high enough")
+    buffer = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    if buffer < 1 << 20:
+        yield Finding(
+            "socket buffers", "warning", f"net.core.rmem_max is {buffer}", "sysctl -w net.core.rmem_max=4194304"
+        )
+    else:
+        yield Finding("socket buffers", "well", f"net.core.rmem_max is {buffer}")
+    if found.recorder.tls_certificate is None and found.recorder.host not in ("127.0.0.1", "::1"):
+        yield Finding(
+            "TLS certificate",
+            "warning",
+            "none set: a self-signed one is made",
+            "set recorder.tls_certificate and recorder.tls_key",
+        )
+
+
+_CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
+    _python,
+    _media,
+    _portal,
+    _database,
+    _folder,
+    _ports,
+    _kernel,
+)

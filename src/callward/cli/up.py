@@ -14,6 +14,8 @@ import typer
 
 from callward.access.service import FirstSignIn, ensure_first_administrator
 from callward.cli.settings_option import config_file, settings
+from callward.demo.first_call import DemoNotHeardError, place_and_wait
+from callward.demo.recording_client import DemoCallError
 from callward.media.program import media_program
 from callward.platform import machine_metrics
 from callward.platform.database import Database
@@ -41,7 +43,7 @@ def run_up(public: str | None, demo: bool) -> None:
     with _only_one(paths):
         try:
             asyncio.run(_Machine(found, paths).run(demo))
-        except ChildFailedError as error:
+        except (ChildFailedError, DemoCallError, DemoNotHeardError) as error:
             typer.echo(f"callward: {error}", err=True)
             raise typer.Exit(1) from None
 
@@ -57,7 +59,7 @@ def _make_public(address: str) -> None:
         os.environ.setdefault(f"CALLWARD_{name}", address)
 
 
-class _only_one:  # noqa: N801 (reads as a statement)
+class _only_one:
     """Refuse to run twice on one data folder."""
 
     def __init__(self, paths: DataPaths) -> None:
@@ -121,11 +123,11 @@ class _Machine:
                 self._write_first_sign_in(first)
             await ensure_first_organisation(database, "Demo organisation" if demo else "My organisation")
             await publish_snapshot(database, self.paths)
+            await self._start_services(url)
+            if demo:
+                await place_and_wait(self.settings, database)
         finally:
             await database.close()
-        await self._start_services(url)
-        if demo:
-            await self._place_demo_call()
         typer.echo(" ".join(["READY", self._portal_address(), *self._sign_in_words()]))
         sys.stdout.flush()
 
@@ -163,11 +165,6 @@ class _Machine:
                 await child.wait_ready()
         for name in ANSWERING:
             await self.supervisor.children[name].wait_ready()
-
-    async def _place_demo_call(self) -> None:
-        from callward.demo.first_call import place_and_wait
-
-        await place_and_wait(self.settings)
 
     def _write_first_sign_in(self, first: FirstSignIn) -> None:
         text = f"address: {self._portal_address()}\nuser: {first.user_name}\npassword: {first.password}\n"

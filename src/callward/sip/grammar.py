@@ -14,7 +14,7 @@ Parameters: TypeAlias = tuple[tuple[str, str | None], ...]
 stored unquoted and quoted again on print where its characters ask for it."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
-_CONTROLS = {code: None for code in (*range(0x20), 0x7F)}
+_CONTROLS = dict.fromkeys((*range(32), 127))
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9\-.!%*_+`'~:\[\]/]+")
 _LIST_BREAK = re.compile(r'[",<>\\]')
 _PARAMETER_BREAK = re.compile(r'[";\\]')

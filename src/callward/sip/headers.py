@@ -11,85 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from callward.sip.grammar import split_list
-
-_COMPACT = {
-    "a": "Accept-Contact",
-    "b": "Referred-By",
-    "c": "Content-Type",
-    "d": "Request-Disposition",
-    "e": "Content-Encoding",
-    "f": "From",
-    "i": "Call-ID",
-    "j": "Reject-Contact",
-    "k": "Supported",
-    "l": "Content-Length",
-    "m": "Contact",
-    "n": "Identity-Info",
-    "o": "Event",
-    "r": "Refer-To",
-    "s": "Subject",
-    "t": "To",
-    "u": "Allow-Events",
-    "v": "Via",
-    "x": "Session-Expires",
-    "y": "Identity",
-}
-"""RFC 3261 20 and the IANA registry of header fields."""
-
-_KNOWN = """
-Accept Accept-Contact Accept-Encoding Accept-Language Accept-Resource-Priority Alert-Info Allow Allow-Events Answer-Mode
-Authentication-Info Authorization Call-ID Call-Info Contact Content-Disposition Content-Encoding Content-ID Content-Language
-Content-Length Content-Transfer-Encoding Content-Type CSeq Date Diversion Error-Info Event Expires Feature-Caps Flow-Timer From
-Geolocation History-Info Identity Identity-Info In-Reply-To Info-Package Join Max-Breadth Max-Forwards MIME-Version Min-Expires
-Min-SE Organization P-Access-Network-Info P-Asserted-Identity P-Asserted-Service P-Called-Party-ID P-Charging-Function-Addresses
-P-Charging-Vector P-Early-Media P-Preferred-Identity P-Visited-Network-ID Path Permission-Missing Priority Privacy
-Proxy-Authenticate Proxy-Authentication-Info Proxy-Authorization Proxy-Require RAck Reason Record-Route Recv-Info Refer-Sub
-Refer-To Referred-By Reject-Contact Remote-Party-ID Replaces Reply-To Request-Disposition Require Resource-Priority Retry-After
-Route RSeq Security-Client Security-Server Security-Verify Server Service-Route Session-Expires Session-ID SIP-ETag SIP-If-Match
-Subject Subscription-State Suppress-If-Match Supported Target-Dialog Timestamp To Trigger-Consent Unsupported User-Agent
-User-to-User Via Warning WWW-Authenticate
-""".split()
-
-_LISTS = frozenset(
-    name.lower()
-    for name in """
-    Accept Accept-Contact Accept-Encoding Accept-Language Accept-Resource-Priority Alert-Info Allow Allow-Events Call-Info Contact
-    Content-Encoding Content-Language Diversion Error-Info Feature-Caps Geolocation History-Info In-Reply-To P-Access-Network-Info
-    P-Asserted-Identity P-Early-Media P-Preferred-Identity P-Visited-Network-ID Path Permission-Missing Proxy-Require Reason
-    Record-Route Recv-Info Reject-Contact Remote-Party-ID Request-Disposition Require Resource-Priority Route Security-Client
-    Security-Server Security-Verify Service-Route Supported Trigger-Consent Unsupported User-to-User Via Warning
-    """.split()
-)
-"""Header fields whose grammar is a comma list, in lower case; of all others a comma is part of the value."""
-
-_CANONICAL: dict[str, str] = {}
-for _name in _KNOWN:
-    _CANONICAL[_name] = _CANONICAL[_name.lower()] = _name
-for _short, _name in _COMPACT.items():
-    _CANONICAL[_short] = _CANONICAL[_short.upper()] = _name
-
-_KEYS: dict[str, str] = {spelling: name.lower() for spelling, name in _CANONICAL.items()}
+from callward.sip.header_names import KEYS, LIST_KEYS, canonical_name, key_of
 
 _LINE_ENDS = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
-
-
-def canonical_name(name: str) -> str:
-    """The usual spelling of a header name; compact forms are expanded, unknown names stay as written (spaces around them gone)."""
-    found = _CANONICAL.get(name)
-    if found is not None:
-        return found
-    name = name.strip(" \t")
-    return _CANONICAL.get(name) or _CANONICAL.get(name.lower()) or name
-
-
-def key_of(name: str) -> str:
-    """The key under which a name is compared: lower case, compact forms expanded."""
-    return _KEYS.get(name) or canonical_name(name).lower()
-
-
-def is_list(name: str) -> bool:
-    """True when the header field's grammar is a comma list (RFC 3261 7.3.1)."""
-    return key_of(name) in _LISTS
 
 
 class Headers:
@@ -130,20 +54,20 @@ class Headers:
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value as it came (a comma list is not split), or `default`."""
-        values = (self._index or self._by_key()).get(_KEYS.get(name) or key_of(name))
+        values = (self._index or self._by_key()).get(KEYS.get(name) or key_of(name))
         return values[0] if values else default
 
     def get_lines(self, name: str) -> list[str]:
         """All values, one a header line, not split."""
-        return list((self._index or self._by_key()).get(_KEYS.get(name) or key_of(name), ()))
+        return list((self._index or self._by_key()).get(KEYS.get(name) or key_of(name), ()))
 
     def get_all(self, name: str) -> list[str]:
         """All values in order; comma lists are split for header fields whose grammar is a list, and only for those."""
-        key = _KEYS.get(name) or key_of(name)
+        key = KEYS.get(name) or key_of(name)
         values = (self._index or self._by_key()).get(key)
         if not values:
             return []
-        if key not in _LISTS:
+        if key not in LIST_KEYS:
             return list(values)
         if len(values) == 1:
             return split_list(values[0])
@@ -151,18 +75,18 @@ class Headers:
 
     def count(self, name: str) -> int:
         """How many header lines of that name there are."""
-        return len((self._index or self._by_key()).get(_KEYS.get(name) or key_of(name), ()))
+        return len((self._index or self._by_key()).get(KEYS.get(name) or key_of(name), ()))
 
     def add(self, name: str, value: object) -> None:
         """Appends a header line. Line ends in the value become spaces: no header can be injected."""
         name = canonical_name(name)
-        self._items.append((_KEYS.get(name) or name.lower(), name, str(value).translate(_LINE_ENDS)))
+        self._items.append((KEYS.get(name) or name.lower(), name, str(value).translate(_LINE_ENDS)))
         self._changed()
 
     def set(self, name: str, value: object) -> None:
         """Replaces all lines of that name by one, in the place of the first; appends when there was none."""
         name = canonical_name(name)
-        key = _KEYS.get(name) or name.lower()
+        key = KEYS.get(name) or name.lower()
         item = (key, name, str(value).translate(_LINE_ENDS))
         for position, old in enumerate(self._items):
             if old[0] == key:
@@ -182,7 +106,7 @@ class Headers:
     def prepend(self, name: str, value: object) -> None:
         """Puts a line before the first of that name (a new top Via, Route or Record-Route); first of all when there is none."""
         name = canonical_name(name)
-        key = _KEYS.get(name) or name.lower()
+        key = KEYS.get(name) or name.lower()
         position = next((at for at, item in enumerate(self._items) if item[0] == key), 0)
         self._items.insert(position, (key, name, str(value).translate(_LINE_ENDS)))
         self._changed()
@@ -192,7 +116,7 @@ class Headers:
         key = key_of(name)
         for position, (item_key, item_name, value) in enumerate(self._items):
             if item_key == key:
-                rest = split_list(value)[1:] if key in _LISTS else []
+                rest = split_list(value)[1:] if key in LIST_KEYS else []
                 if rest:
                     self._items[position] = (item_key, item_name, ", ".join(rest))
                 else:

@@ -57,7 +57,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a body in order, and what was odd: `boundary_guessed`, `not_closed`, `too_many_parts`, `no_parts`, `bad_part_header`, `bad_transfer_encoding`."""
+    """The parts of a body in order, and what was odd.
+
+    Defects: `boundary_guessed`, `not_closed`, `too_many_parts`, `no_parts`, `bad_part_header`, `bad_transfer_encoding`.
+    """
 
     parts: list[Part] = field(default_factory=list)
     defects: tuple[str, ...] = ()

@@ -62,7 +62,7 @@ class Connection:
     @property
     def is_unspecified(self) -> bool:
         """True for 0.0.0.0 and ::, the hold of RFC 2543 (RFC 3264 8.4)."""
-        return self.address in ("0.0.0.0", "::", "::0", "0:0:0:0:0:0:0:0")  # noqa: S104: compared, not bound
+        return self.address in ("0.0.0.0", "::", "::0", "0:0:0:0:0:0:0:0")  # noqa: S104 - compared, not bound
 
     def __str__(self) -> str:
         return f"{self.network} {self.family} {self.address}{self.address_suffix}"

@@ -48,9 +48,7 @@ def _escape(text: str, plain: re.Pattern[str]) -> str:
     position = 0
     while position < len(text):
         character = text[position]
-        if plain.fullmatch(character) is not None:
-            parts.append(character)
-        elif character == "%" and _CONTROL_ESCAPE.match(text, position):
+        if plain.fullmatch(character) is not None or (character == "%" and _CONTROL_ESCAPE.match(text, position)):
             parts.append(character)
         else:
             parts.extend(f"%{octet:02X}" for octet in character.encode("utf-8", "replace"))

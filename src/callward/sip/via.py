@@ -63,7 +63,10 @@ class Via:
         return host if self.port is None else f"{host}:{self.port}"
 
     def with_source(self, address: str, port: int) -> Via:
-        """The top Via of a request as a server must keep it: `received` where it differs from sent-by, `rport` where asked (RFC 3261 18.2.1, RFC 3581 4)."""
+        """The top Via of a request as a server must keep it: `received` where it differs from sent-by, `rport` where asked.
+
+        RFC 3261 18.2.1, RFC 3581 4.
+        """
         params = self.params
         wants = self.wants_rport
         if wants:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callward.sip.grammar import is_token
-from callward.sip.headers import _CANONICAL, _KEYS, Headers
+from callward.sip.header_names import CANONICAL, KEYS
+from callward.sip.headers import Headers
 from callward.sip.limits import Limits
 
 BEST_EFFORT_LINES = 48
@@ -88,7 +89,7 @@ def read_head(data: bytes, limits: Limits) -> Head:
             head.refuse(513, "Header Line Too Long")
             continue
         name, colon, value = line.partition(":")
-        key = _KEYS.get(name)
+        key = KEYS.get(name)
         if key is None:
             if not colon:
                 if position < count or line.strip(" \t"):
@@ -98,11 +99,11 @@ def read_head(data: bytes, limits: Limits) -> Head:
             if not is_token(name):
                 head.refuse(400, "Bad Header Name")
                 continue
-            key = _KEYS.get(name) or name.lower()
-            key = _KEYS.get(key, key)
-            name = _CANONICAL.get(key, name)
+            key = KEYS.get(name) or name.lower()
+            key = KEYS.get(key, key)
+            name = CANONICAL.get(key, name)
         else:
-            name = _CANONICAL[name]
+            name = CANONICAL[name]
         if "\r" in line:
             head.refuse(400, "Bad Line End")
             continue
@@ -114,7 +115,7 @@ def read_head(data: bytes, limits: Limits) -> Head:
     return head
 
 
-def content_length(headers: Headers) -> int | None | str:
+def content_length(headers: Headers) -> int | str | None:
     """The Content-Length: None when absent, a sentence when it is malformed or contradicts itself (RFC 4475 3.1.2.3, 3.3.9)."""
     values = headers.get_lines("Content-Length")
     if not values:

@@ -133,9 +133,7 @@ class DigestClient:
         )
         secret = ha1(self._account.username, challenge.realm, self._account.password, challenge.algorithm or "MD5")
         response = response_of(secret, blank, method, body) or ""
-        return Credentials(
-            *(getattr(blank, name) if name != "response" else response for name in Credentials.__slots__)
-        )
+        return replace(blank, response=response)
 
 
 class Verdict(Enum):

@@ -202,8 +202,3 @@ def canonical_name(name: str) -> str:
 def key_of(name: str) -> str:
     """The key under which a name is compared: lower case, compact forms expanded."""
     return KEYS.get(name) or canonical_name(name).lower()
-
-
-def is_list(name: str) -> bool:
-    """True when the header field's grammar is a comma list (RFC 3261 7.3.1)."""
-    return key_of(name) in LIST_KEYS

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from callward.platform.settings import SettingsError, load_settings
+from callward.platform.settings_reference import page
 
 
 def test_defaults_listen_on_loopback_only() -> None:
@@ -59,3 +60,8 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
         load_settings(file, {})
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         load_settings(tmp_path / "absent.toml", {})
+
+
+def test_the_reference_page_is_the_one_that_the_schema_makes() -> None:
+    found = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
+    assert found.read_text(encoding="utf-8") == page(), "run scripts/make-settings-reference"

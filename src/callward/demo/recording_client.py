@@ -199,7 +199,7 @@ def _media_targets(answer: bytes) -> list[tuple[str, int]]:
         raise DemoCallError("the recorder's answer is no SDP")
     targets = []
     for media in found.media:
-        connection = media.connection or found.connection
+        connection = found.connection_of(media)
         if media.port and connection is not None:
             targets.append((connection.address, media.port))
     if len(targets) < 2:

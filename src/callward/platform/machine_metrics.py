@@ -54,7 +54,9 @@ def _escape(value: str) -> str:
 async def scrape(runtime: Path, names: list[str]) -> bytes:
     """The metrics of the named processes, asked over their unix sockets."""
     answers = await asyncio.gather(*(fetch(runtime / f"health-{name}.sock", "/metrics") for name in names))
-    return merge({name: body.decode("utf-8", "replace") for name, (_, body) in zip(names, answers, strict=True)}).encode()
+    return merge(
+        {name: body.decode("utf-8", "replace") for name, (_, body) in zip(names, answers, strict=True)}
+    ).encode()
 
 
 async def readiness(runtime: Path, names: list[str], states: Callable[[], dict[str, str]]) -> dict[str, object]:

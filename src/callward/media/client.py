@@ -132,6 +132,14 @@ class MediaClient:
         """End a track; returns when all of it stands in the audio journal."""
         return _closed(await self.request("close_track", {"track": track}))
 
+    async def release_track(self, track: str) -> None:
+        """The audio of a closed track is not needed here any more: its key is destroyed, its journal space may be freed."""
+        await self.request("release_track", {"track": track})
+
+    async def shred_track(self, track: str) -> None:
+        """Destroy a track's key at once, also while it is open: nothing of it can be read any more."""
+        await self.request("shred_track", {"track": track})
+
     async def track_stats(self, track: str) -> Mapping[str, Any]:
         return await self.request("track_stats", {"track": track})
 

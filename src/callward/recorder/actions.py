@@ -1,0 +1,71 @@
+"""What a recording session asks of the world: its actions, carried out by `service`, which then reports back. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from callward.media.protocol import TrackSettings
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLine:
+    """What the offer says about the media of one m-line, as the media process wants it. `index`: its position."""
+
+    index: int
+    settings: TrackSettings
+    refusal: str = ""
+    """Why it cannot be received (no key that we know); empty when it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTrack:
+    """Lease ports and begin a track; answer with `opened` or `refused`."""
+
+    track: str
+    recording: str
+    settings: TrackSettings
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTrack:
+    """Tell the media process what changed; wire form. A failure is repaired at the next re-attachment."""
+
+    track: str
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RotateTrack:
+    """End `track` and go on with `following` on the same ports; report `closed(track, ...)`."""
+
+    track: str
+    following: str
+    session: str
+    meta: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTrack:
+    """End a track; report `closed`."""
+
+    track: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardTrack:
+    """A closed track that belongs to no call and holds next to nothing: its key is destroyed."""
+
+    track: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSnapshot:
+    """Ask the recording client for complete metadata (S15)."""
+
+    reason: str
+
+
+MediaAction = OpenTrack | UpdateTrack | RotateTrack | CloseTrack
+Action = MediaAction | DiscardTrack | RequestSnapshot

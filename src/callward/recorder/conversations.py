@@ -1,0 +1,101 @@
+"""From the picture of a session to the calls of the records: bounded texts, whose call it is, one conversation id per call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from callward.records.events import Call, Party
+from callward.siprec.picture import PictureCall, PictureParty
+
+PLACEHOLDER = "call"
+"""Key of the call of a session that has told nothing about its calls yet."""
+SHORT = 255
+MAX_PARTIES = 256
+MAX_SESSION_IDS = 64
+MAX_EXTENSION_ITEMS = 256
+MAX_EXTENSION_DEPTH = 8
+MAX_EXTENSION_TEXT = 4096
+
+OrganisationOf = Callable[[Iterable[str], Iterable[str]], str | None]
+"""(group ids, numbers) -> the organisation whose call it is."""
+
+
+def record_call(call: PictureCall, conversation: str, organisation: str | None, began_at: datetime) -> Call:
+    """The call as the journal tells it. `began_at` stands in where the picture has no start."""
+    return Call(
+        conversation=conversation,
+        organisation=organisation,
+        started_at=call.started_at or began_at,
+        ended_at=call.ended_at,
+        direction=call.direction.value,
+        caller=_party(call.caller),
+        called=_party(call.called),
+        parties=[party for item in call.parties[:MAX_PARTIES] if (party := _party(item)) is not None],
+        session_ids={
+            key[:SHORT]: value[:SHORT] for key, value in list(call.session_ids.items())[:MAX_SESSION_IDS] if value
+        },
+        extensions=bounded(call.extensions),
+    )
+
+
+def select_organisation(call: PictureCall, organisation_of: OrganisationOf) -> str | None:
+    """By the group id that the metadata gives, else by the recorded party's number, else by any party's."""
+    groups = [text for text in (call.group, *_group_texts(call.extensions)) if text]
+    recorded = [party.number for party in call.parties if party.recorded]
+    others = [party.number for party in (call.called, call.caller, *call.parties) if party is not None]
+    return organisation_of(groups, [number for number in (*recorded, *others) if number])
+
+
+def bounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Extensions as plain JSON within bounds of size and depth."""
+    budget = [MAX_EXTENSION_ITEMS]
+    found = _bounded(values, budget, 0)
+    return found if isinstance(found, dict) else {}
+
+
+def _bounded(value: Any, budget: list[int], depth: int) -> Any:
+    budget[0] -= 1
+    if isinstance(value, Mapping):
+        if depth >= MAX_EXTENSION_DEPTH:
+            return {}
+        return {str(key)[:SHORT]: _bounded(inner, budget, depth + 1) for key, inner in value.items() if budget[0] > 0}
+    if isinstance(value, list | tuple | set | frozenset):
+        if depth >= MAX_EXTENSION_DEPTH:
+            return []
+        return [_bounded(inner, budget, depth + 1) for inner in value if budget[0] > 0]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value)[:MAX_EXTENSION_TEXT]
+
+
+def _group_texts(extensions: Mapping[str, Any]) -> list[str]:
+    """`groupID` and `serviceProviderID` (BroadWorks), `businessGroup` (Metaswitch), wherever a dialect nests them."""
+    wanted = {"groupid", "serviceproviderid", "businessgroup"}
+    found: list[str] = []
+    stack: list[tuple[Any, int]] = [(extensions, 0)]
+    while stack and len(found) < 16:
+        value, depth = stack.pop()
+        if isinstance(value, Mapping) and depth < MAX_EXTENSION_DEPTH:
+            for key, inner in value.items():
+                if isinstance(inner, str) and str(key).rpartition(":")[2].lower() in wanted:
+                    found.append(inner)
+                else:
+                    stack.append((inner, depth + 1))
+        elif isinstance(value, list | tuple) and depth < MAX_EXTENSION_DEPTH:
+            stack.extend((inner, depth + 1) for inner in value[:64])
+    return found
+
+
+def _party(party: PictureParty | None) -> Party | None:
+    if party is None:
+        return None
+    return Party(
+        party=party.id[:SHORT],
+        name=party.name[:SHORT],
+        aor=party.aor[:SHORT],
+        number=party.number[:SHORT],
+        joined_at=party.joined_at,
+        left_at=party.left_at,
+    )

@@ -1,0 +1,166 @@
+"""Offer and answer of a recording session (RFC 3264, RFC 7866 sections 7 and 8): what the media process must know, and our description.
+
+Everything that was offered is accepted: each payload type is kept in the answer (a recording client may refuse an answer without telephone-event),
+because what is not understood today is stored raw and can be decoded later.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from callward.media.protocol import PayloadType, Remote, Srtp, TrackSettings
+from callward.recorder.actions import MediaLine
+from callward.sip import multipart
+from callward.sip.media_type import MediaType
+from callward.sip.sdp import MediaDescription, SdpFailure, SessionDescription, describe, parse
+from callward.sip.sdp_fields import KEY_BYTES, Connection, Crypto, Direction, Origin
+from callward.siprec.stream_plan import PlannedStream
+
+SUITES = (
+    "AES_CM_128_HMAC_SHA1_80",
+    "AES_CM_128_HMAC_SHA1_32",
+    "AES_256_CM_HMAC_SHA1_80",
+    "AEAD_AES_128_GCM",
+    "AEAD_AES_256_GCM",
+)
+"""SRTP suites that the media process can open (docs/reference/media-protocol.md)."""
+
+MAX_FMTP = 255
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStream:
+    """Our side of one m-line that is open."""
+
+    rtp_port: int
+    rtcp_port: int
+    srtp_key: str = ""
+    """Base64 of master key and salt for what we send; empty without SRTP."""
+
+
+def session_description(content_type: MediaType | None, body: bytes) -> SessionDescription | SdpFailure | None:
+    """The SDP in a body; None when there is none."""
+    for part in multipart.parse(content_type, body):
+        if part.content_type.name == "application/sdp":
+            return parse(part.body)
+    return None
+
+
+def read_lines(offer: SessionDescription, source: str) -> tuple[MediaLine, ...]:
+    """What each m-line says about its media. `source`: where the SIP message came from.
+
+    The source stands in for an address that the offer leaves out, or that is private while the message came from a public one (NAT).
+    """
+    return tuple(_read_line(offer, index, media, source) for index, media in enumerate(offer.media))
+
+
+def _read_line(offer: SessionDescription, index: int, media: MediaDescription, source: str) -> MediaLine:
+    if not media.is_rtp:
+        return MediaLine(index, TrackSettings(), f"{media.protocol[:40]} is no RTP")
+    crypto = None
+    if media.is_secure:
+        crypto = usable_crypto(media)
+        if crypto is None:
+            return MediaLine(index, TrackSettings(), "no SRTP key of a suite that is supported")
+    codecs = tuple(
+        PayloadType(codec.payload_type, codec.name[:64], codec.clock_hz, codec.channels, codec.fmtp[:MAX_FMTP])
+        for codec in media.codecs
+    )
+    settings = TrackSettings(
+        payload_types=codecs,
+        remote=_remote(offer, media, source),
+        rtcp_mux=media.rtcp_mux,
+        srtp=Srtp(crypto.suite, base64.b64encode(crypto.key).decode("ascii")) if crypto else None,
+    )
+    return MediaLine(index, settings)
+
+
+def usable_crypto(media: MediaDescription) -> Crypto | None:
+    """The first key in the peer's order whose suite the media process can open (RFC 4568 section 5.1.2)."""
+    return next((item for item in media.crypto if item.is_valid and item.suite in SUITES), None)
+
+
+def key_bytes(suite: str) -> int:
+    """How many octets of key and salt we have to make for a suite."""
+    return KEY_BYTES[suite]
+
+
+def _remote(offer: SessionDescription, media: MediaDescription, source: str) -> Remote | None:
+    if media.port == 0:
+        return None
+    connection = offer.connection_of(media)
+    if connection is not None and connection.is_unspecified:
+        return None
+    named = _address(connection.address) if connection is not None else None
+    seen = _address(source)
+    if named is None or (named.is_private and seen is not None and not seen.is_private):
+        named = seen
+    if named is None:
+        return None
+    rtcp = media.rtcp
+    rtcp_port = media.port if media.rtcp_mux else rtcp.port if rtcp is not None else media.port + 1
+    return Remote(_join(named, media.port), _join(named, rtcp_port) if 0 < rtcp_port < 65536 else "")
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+def _join(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> str:
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+def answer(
+    offer: SessionDescription,
+    plan: Sequence[PlannedStream],
+    local: Mapping[int, LocalStream],
+    *,
+    address: str,
+    session_id: str,
+    version: int,
+) -> SessionDescription:
+    """Our answer: as many m-lines as the offer, in its order (S04). `local`: our side of the accepted ones, by position."""
+    media = []
+    for step, offered in zip(plan, offer.media, strict=False):
+        mine = local.get(step.index)
+        media.append(
+            _rejected(offered) if mine is None or not step.accepted else _accepted(step, offered, mine, address)
+        )
+    return describe(_origin(address, session_id, version), address, media)
+
+
+def own_offer(last: SessionDescription, *, address: str, session_id: str, version: int) -> SessionDescription:
+    """Our offer in the 2xx of an offerless re-INVITE: the streams that are open and no other (S08)."""
+    return describe(_origin(address, session_id, version), address, last.media)
+
+
+def _origin(address: str, session_id: str, version: int) -> Origin:
+    return Origin("callward", session_id, str(version), Connection.of(address))
+
+
+def _rejected(offered: MediaDescription) -> MediaDescription:
+    return replace(offered, port=0, port_count=1, lines=_kept(offered, ("label", "mid")))
+
+
+def _accepted(step: PlannedStream, offered: MediaDescription, mine: LocalStream, address: str) -> MediaDescription:
+    lines = list(_kept(offered, ("label", "mid", "rtpmap", "fmtp", "ptime", "maxptime")))
+    media = replace(offered, port=mine.rtp_port, port_count=1, lines=tuple(lines))
+    crypto = usable_crypto(offered) if offered.is_secure else None
+    if crypto is not None and mine.srtp_key:
+        key = base64.b64decode(mine.srtp_key)
+        media = media.with_attribute("crypto", str(Crypto(crypto.tag, crypto.suite, key)))
+    if offered.rtcp_mux and mine.rtcp_port == mine.rtp_port:
+        media = media.with_attribute("rtcp-mux")
+    if mine.rtcp_port and mine.rtcp_port != mine.rtp_port + 1:
+        media = media.with_attribute("rtcp", f"{mine.rtcp_port} {Connection.of(address)}")
+    return media.with_direction(Direction(step.direction.value))
+
+
+def _kept(offered: MediaDescription, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    return tuple(line for line in offered.lines if line[0] == "a" and line[1].partition(":")[0].strip() in names)

@@ -1,0 +1,151 @@
+"""The recorder's journal: events for the archive, and the recorder's own notes from which it takes its sessions up again.
+
+Notes (`Kind.STATE`) are JSON objects with `t`:
+
+| t | fields | meaning |
+|---|---|---|
+| `message` | `s` session, `n` number, `at`, `raw` | a SIP message that told something, base64, SRTP keys blanked |
+| `session` | `s`, `data`, `dialog` | the session's state and its dialog's; the last one counts |
+| `gone` | `s` | the session is over and told of |
+| `media` | `boot` | the start of the media process that our tracks are known to |
+
+A checkpoint writes all notes of the sessions that live again, and moves the recorder's cursor to its beginning: a start reads from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from callward.journal import Cursor, EventJournal, JournalFullError, Kind
+from callward.platform.telemetry import logger
+from callward.recorder.session_data import SessionData, to_json
+from callward.records.events import Event
+
+CONSUMER = "recorder"
+OTHER_CONSUMERS = ("seal", "worker")
+"""Nothing is removed before these have a cursor: a consumer that was never started has not consumed."""
+CHECKPOINT_BYTES = 32 * 1024 * 1024
+"""A start reads at most about so much more than the last checkpoint."""
+KEPT_MESSAGES = 200
+"""Of a session: the first and the latest. A persistent session of days has more; then a crash costs the history between."""
+BACKLOG = 100_000
+"""Records that wait while the journal's own buffer is full."""
+_KEY = re.compile(rb"(inline:)([A-Za-z0-9+/=]+)")
+
+
+@dataclass(slots=True)
+class SessionNotes:
+    """What the notebook keeps of one live session, for checkpoints."""
+
+    messages: list[tuple[int, datetime, bytes]] = field(default_factory=list)
+
+    def add(self, number: int, at: datetime, raw: bytes) -> None:
+        if len(self.messages) >= KEPT_MESSAGES:
+            del self.messages[1]
+        self.messages.append((number, at, raw))
+
+
+def blank_keys(raw: bytes) -> bytes:
+    """A message without its SRTP keys; the length stays."""
+    return _KEY.sub(lambda found: found[1] + b"A" * len(found[2]), raw)
+
+
+class Notebook:
+    """Writes events and notes. Nothing waits for the disk except who asks `durable`."""
+
+    def __init__(self, journal: EventJournal) -> None:
+        self.journal = journal
+        self._backlog: deque[tuple[bytes, int]] = deque(maxlen=BACKLOG)
+        self._last_checkpoint = journal.end_offset
+        self._last_offset = 0
+
+    @property
+    def able(self) -> bool:
+        return self.journal.able and not self._backlog
+
+    def event(self, event: Event) -> None:
+        """One event for the archive."""
+        self._append(event.model_dump_json().encode(), Kind.EVENT)
+
+    def message(self, session: str, number: int, at: datetime, raw: bytes) -> None:
+        """A message that told something, already without keys."""
+        self._note(_message_note(session, number, at, raw))
+
+    def session(self, data: SessionData, dialog: Mapping[str, Any] | None) -> None:
+        """The state of a session from now on."""
+        self._note({"t": "session", "s": data.id, "data": to_json(data), "dialog": dialog})
+
+    def gone(self, session: str) -> None:
+        self._note({"t": "gone", "s": session})
+
+    def media(self, boot: str) -> None:
+        self._note({"t": "media", "boot": boot})
+
+    async def durable(self) -> None:
+        """Return when everything written so far is on the disk."""
+        await self.journal.wait_durable(self._last_offset)
+
+    def retry(self) -> None:
+        """Write what waits because the journal was full."""
+        while self._backlog:
+            payload, kind = self._backlog[0]
+            try:
+                self._last_offset = self.journal.append(payload, kind)
+            except JournalFullError:
+                return
+            self._backlog.popleft()
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        return self.journal.end_offset - self._last_checkpoint > CHECKPOINT_BYTES
+
+    async def checkpoint(
+        self, sessions: Iterable[tuple[SessionData, Mapping[str, Any] | None, SessionNotes]], boot: str
+    ) -> None:
+        """Write down all that lives, so that the next start reads from here. Written in one go: no note comes between."""
+        begin = self.journal.end_offset
+        self.media(boot)
+        for data, dialog, notes in sessions:
+            for number, at, raw in notes.messages:
+                self.message(data.id, number, at, raw)
+            self.session(data, dialog)
+        self._last_checkpoint = begin
+        if self._backlog:
+            return
+        await self.durable()
+        try:
+            await asyncio.to_thread(Cursor(self.journal.folder, CONSUMER).store, self.journal.journal_id, begin)
+            await asyncio.to_thread(self.journal.release, (CONSUMER, *OTHER_CONSUMERS))
+        except OSError as error:
+            logger.warning("checkpoint_not_stored", error=str(error))
+
+    def _note(self, note: Mapping[str, Any]) -> None:
+        self._append(json.dumps(note, separators=(",", ":"), ensure_ascii=False).encode(), Kind.STATE)
+
+    def _append(self, payload: bytes, kind: int) -> None:
+        if self._backlog:
+            self._backlog.append((payload, kind))
+            return
+        try:
+            self._last_offset = self.journal.append(payload, kind)
+        except JournalFullError:
+            logger.error("journal_full", waiting=len(self._backlog))
+            self._backlog.append((payload, kind))
+
+
+def _message_note(session: str, number: int, at: datetime, raw: bytes) -> dict[str, Any]:
+    return {
+        "t": "message",
+        "s": session,
+        "n": number,
+        "at": at.isoformat(),
+        "raw": base64.b64encode(raw).decode("ascii"),
+    }

@@ -1,0 +1,521 @@
+"""The sans-IO core of the recording server: one recording session (RFC 7866), facts in, actions out.
+
+Theory of operation
+    - A message becomes an `Observation` (siprec). `offer` and `describe` take it in, decide which recording each stream belongs to, and return
+      what the media process has to do. The service does it, reports `opened`, `refused` and `closed`, and then asks for the answer.
+    - A stream stays in its recording while one of the recording's calls runs. When the last of them has ended in a session that goes on (S34) its streams
+      are *rotated*: the same ports go on into tracks of the next recording, so that each call has its own and no packet is lost between.
+    - Calls that share streams share the recording (S35). Streams that no call claims go with the oldest recording: audio is never
+      dropped because the metadata is odd (S16).
+    - Events gather in `take_events`; `RecordingEnded` only when all tracks of the recording are closed, that is, synced.
+    - Nothing here asks the clock or makes ids by itself: `at` is given, `make_id` and `entropy` are given.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from callward.media.protocol import Srtp, TrackSettings
+from callward.recorder.actions import (
+    Action,
+    CloseTrack,
+    DiscardTrack,
+    MediaLine,
+    OpenTrack,
+    RequestSnapshot,
+    RotateTrack,
+    UpdateTrack,
+)
+from callward.recorder.conversations import PLACEHOLDER, OrganisationOf, record_call, select_organisation
+from callward.recorder.negotiation import LocalStream, key_bytes
+from callward.recorder.recording import Origin, RecordedTrack, Recording, Why
+from callward.recorder.session_data import Conversation, OpenStream, SessionData, without_keys
+from callward.records.events import Call, Event, RawMetadata
+from callward.siprec.observation import Observation
+from callward.siprec.oddity import Oddity
+from callward.siprec.peer import profile_named
+from callward.siprec.picture import Picture, PictureCall, picture
+from callward.siprec.session import SessionState, advance, begin
+from callward.siprec.stream_plan import Action as Step
+from callward.siprec.stream_plan import PlannedStream, plan_streams
+
+PREROLL = timedelta(seconds=5)
+"""Audio that came so long before its call was announced belongs to the call (S38)."""
+WORTH_PACKETS = 100
+"""A recording without any call is kept from two seconds of audio on; less is the tail of a call that has just ended."""
+DOCUMENT_BYTES = 1_000_000
+MAX_PARTIES = 64
+
+
+class RecordingSession:
+    """See the module's theory of operation. `data` is journaled after each change."""
+
+    def __init__(
+        self,
+        data: SessionData,
+        *,
+        make_id: Callable[[datetime], str],
+        entropy: Callable[[int], bytes],
+        organisation_of: OrganisationOf,
+    ) -> None:
+        self.data = data
+        self.siprec: SessionState = begin(profile_named(data.profile))
+        self._make_id = make_id
+        self._entropy = entropy
+        self._organisation_of = organisation_of
+        self._events: list[Event] = []
+
+    # What came -----------------------------------------------------------------------------------------------------
+
+    def offer(self, observation: Observation, lines: Sequence[MediaLine], at: datetime) -> list[Action]:
+        """An SDP offer (or the answer to our own), perhaps with metadata. `lines`: the media of its m-lines."""
+        picture_now = self._take(observation, at)
+        by_index = {line.index: line for line in lines}
+        plan = [self._refuse(step, by_index) for step in plan_streams(self.data.plan, observation.streams or ())]
+        actions: list[Action] = []
+        for step in plan:
+            open_stream = self.data.streams.get(step.index)
+            if open_stream is not None and step.action in (Step.CLOSE, Step.OPEN):
+                actions.append(self._close_stream(open_stream))
+        actions += self._settle(picture_now, at)
+        claims = _Claims(picture_now)
+        opening = [step for step in plan if step.action is Step.OPEN]
+        for step in sorted(opening, key=lambda step: not claims.of(step.index)):
+            actions.append(self._open_stream(step, by_index[step.index], claims, at))
+        before = {index: stream.flows for index, stream in self.data.streams.items()}
+        for step in plan:
+            stream = self.data.streams.get(step.index)
+            if stream is not None and step.action in (Step.UPDATE, Step.PAUSE, Step.RESUME):
+                actions += self._update_stream(stream, step, by_index[step.index])
+        self._mark_flow(before, at)
+        self.data.plan = [step for step in plan if step.index < len(observation.streams or ())]
+        self._note(picture_now, observation, at)
+        return actions + self._snapshot_request()
+
+    def describe(self, observation: Observation, at: datetime) -> list[Action]:
+        """Metadata without SDP (S12)."""
+        picture_now = self._take(observation, at)
+        actions = self._settle(picture_now, at)
+        self._note(picture_now, observation, at)
+        return actions + self._snapshot_request()
+
+    def end(self, why: Why, at: datetime, observation: Observation | None = None) -> list[Action]:
+        """The session is over: close everything. `observation`: the BYE, which may carry metadata (S12)."""
+        if self.data.ended:
+            return []
+        if observation is not None:
+            picture_now = self._take(observation, at)
+            self._set_calls(picture_now, at)
+            self._note(picture_now, observation, at)
+        self.data.ended = True
+        for recording in self._live():
+            recording.end(why, at)
+        actions: list[Action] = [CloseTrack(stream.track) for stream in self.data.streams.values()]
+        self.data.streams.clear()
+        return actions + self._complete()
+
+    # What the media process said ------------------------------------------------------------------------------------
+
+    def opened(self, track: str, rtp_port: int, rtcp_port: int) -> None:
+        """The ports of an `OpenTrack`."""
+        stream = self._stream_of(track)
+        if stream is not None:
+            stream.rtp_port, stream.rtcp_port, stream.opened = rtp_port, rtcp_port, True
+
+    def refused(self, track: str, why: str) -> list[Action]:
+        """An `OpenTrack` failed: the m-line is answered with port 0, and the recording says so."""
+        stream = self._stream_of(track)
+        if stream is None:
+            return []
+        del self.data.streams[stream.index]
+        recording = self.data.recordings.get(stream.recording)
+        if recording is not None:
+            recording.tracks = [item for item in recording.tracks if item.track != track]
+            recording.problem("stream_refused", f"stream {stream.label or stream.index}: {why}")
+        self.data.plan = [
+            replace(step, action=Step.REJECT, flows=False, reason=why) if step.index == stream.index else step
+            for step in self.data.plan
+        ]
+        return [DiscardTrack(track)]
+
+    def closed(self, track: str, packets: int, problem: str = "") -> list[Action]:
+        """A track is closed and all of it stands in the audio journal. `problem`: why it could not be closed in the normal way."""
+        for recording in self.data.recordings.values():
+            item = recording.track(track)
+            if item is not None and not item.closed:
+                item.closed, item.packets = True, packets
+                if problem:
+                    recording.problem("track_lost", problem)
+        return self._complete()
+
+    def lost(self, track: str, why: str, at: datetime) -> list[Action]:
+        """The media process ended a track by itself: what it holds is kept, the stream is gone."""
+        stream = self._stream_of(track)
+        if stream is None:
+            return []
+        recording = self.data.recordings.get(stream.recording)
+        if recording is not None:
+            recording.problem("track_lost", f"stream {stream.label or stream.index}: {why}")
+            recording.mark("restart", at, why)
+        return [self._close_stream(stream)]
+
+    def media_restarted(self, at: datetime) -> None:
+        """The media process died and came back with our tracks: a gap is in them."""
+        for recording in self._live():
+            if any(stream.recording == recording.id for stream in self.data.streams.values()):
+                recording.mark("restart", at, "the media process was restarted")
+
+    # What goes out --------------------------------------------------------------------------------------------------
+
+    def local_streams(self) -> dict[int, LocalStream]:
+        """Our side of the open m-lines, for the answer."""
+        return {
+            index: LocalStream(stream.rtp_port, stream.rtcp_port, stream.srtp_key)
+            for index, stream in self.data.streams.items()
+            if stream.opened
+        }
+
+    def answered(self, at: datetime) -> None:
+        """The 200 was sent: from now on the recordings are told of."""
+        self.data.answered = True
+        self._announce()
+
+    def flush(self, at: datetime) -> None:
+        """Tell the changes since the last time; the caller sees to it that this is about once a second at most."""
+        for recording in self._live():
+            if recording.announced and recording.dirty:
+                self._events.append(recording.updated(at))
+                recording.dirty = False
+
+    @property
+    def dirty(self) -> bool:
+        """There is something for `flush` to tell."""
+        return any(recording.announced and recording.dirty for recording in self._live())
+
+    @property
+    def finished(self) -> bool:
+        """The session is over and all its recordings are told of: it can be forgotten."""
+        return self.data.ended and not self.data.recordings
+
+    def take_events(self) -> list[Event]:
+        """The events since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def note(self, code: str, oddities: Iterable[Oddity]) -> None:
+        """Note oddities as problems of the live recordings."""
+        for oddity in oddities:
+            for recording in self._live():
+                recording.problem(code, str(oddity))
+
+    def replay(self, observations: Iterable[tuple[int, datetime, Observation]]) -> None:
+        """After a crash: read the journaled messages (number, time, what it said) again."""
+        for number, at, observation in observations:
+            self.siprec = advance(self.siprec, observation, at=at)
+            for recording in self.data.recordings.values():
+                if number >= recording.first_message:
+                    _keep_documents(recording, observation, at)
+        for stream in self.data.streams.values():
+            stream.settings = without_keys(stream.settings)
+
+    # Inside ---------------------------------------------------------------------------------------------------------
+
+    def _take(self, observation: Observation, at: datetime) -> Picture:
+        self.siprec = advance(self.siprec, observation, at=at)
+        self.data.messages += 1
+        found = picture(self.siprec)
+        self.data.vendor = found.vendor[:255]
+        return found
+
+    def _snapshot_request(self) -> list[Action]:
+        return [RequestSnapshot("the metadata began with a partial update")] if self.siprec.needs_snapshot else []
+
+    def _live(self) -> list[Recording]:
+        return [recording for recording in self.data.recordings.values() if not recording.ending]
+
+    def _stream_of(self, track: str) -> OpenStream | None:
+        return next((stream for stream in self.data.streams.values() if stream.track == track), None)
+
+    def _refuse(self, step: PlannedStream, lines: Mapping[int, MediaLine]) -> PlannedStream:
+        """Take back what the media process could not receive anyway."""
+        line = lines.get(step.index)
+        if not step.accepted or (line is not None and not line.refusal):
+            return step
+        action = Step.CLOSE if step.index in self.data.streams else Step.REJECT
+        return replace(step, action=action, flows=False, reason=line.refusal if line else "no media")
+
+    # Recordings and their calls
+
+    def _new_recording(self, at: datetime) -> Recording:
+        recording = Recording(self._make_id(at), at, first_message=max(0, self.data.messages - 1))
+        self.data.recordings[recording.id] = recording
+        return recording
+
+    def _settle(self, now: Picture, at: datetime) -> list[Action]:
+        """Bring the recordings in line with the calls that run; rotate the streams of those that have ended."""
+        self._adopt_placeholder(now)
+        self._set_calls(now, at)
+        claims = _Claims(now)
+        actions: list[Action] = []
+        for recording in self._live():
+            streams = [stream for stream in self.data.streams.values() if stream.recording == recording.id]
+            if not self._is_over(recording, streams, claims, at):
+                continue
+            recording.end("call_ended", at)
+            following: dict[str, Recording] = {}
+            for stream in streams:
+                target = self._target(claims.of(stream.index), at, following)
+                actions.append(self._rotate(stream, recording, target, at))
+        self._set_calls(now, at)
+        self._announce()
+        return actions + self._complete()
+
+    def _is_over(self, recording: Recording, streams: list[OpenStream], claims: _Claims, at: datetime) -> bool:
+        if recording.calls:
+            return PLACEHOLDER not in recording.calls and not any(key in claims.running for key in recording.calls)
+        return self._is_stale(recording, at) and any(claims.of(stream.index) for stream in streams)
+
+    def _is_stale(self, recording: Recording, at: datetime) -> bool:
+        """Audio after a call and without one, too old to be the beginning of the call that comes now."""
+        return bool(self.data.conversations) and not recording.calls and at - recording.started_at > PREROLL
+
+    def _target(self, keys: frozenset[str], at: datetime, following: dict[str, Recording]) -> Recording:
+        """The recording for a stream with these calls; `following` keeps those made in this step, "" for no call."""
+        for recording in self._live():
+            if keys and any(key in recording.calls for key in keys):
+                return recording
+        for key in sorted(keys) or [""]:
+            if key in following:
+                return following[key]
+        recording = self._new_recording(at)
+        for key in sorted(keys) or [""]:
+            following[key] = recording
+        return recording
+
+    def _adopt_placeholder(self, now: Picture) -> None:
+        """A session that told nothing at first now names its call: it is the same call."""
+        if PLACEHOLDER not in self.data.conversations or any(call.key == PLACEHOLDER for call in now.calls):
+            return
+        key = next((c.key for c in now.calls if c.ended_at is None and c.key not in self.data.conversations), None)
+        if key is None:
+            return
+        self.data.conversations[key] = self.data.conversations.pop(PLACEHOLDER)
+        for recording in self.data.recordings.values():
+            if PLACEHOLDER in recording.calls:
+                recording.calls = {
+                    (key if name == PLACEHOLDER else name): call for name, call in recording.calls.items()
+                }
+
+    def _set_calls(self, now: Picture, at: datetime) -> None:
+        """Give each live recording the calls that are on its streams, and what is known of them now."""
+        claims = _Claims(now)
+        by_key = {call.key: call for call in now.calls}
+        for recording in self._live():
+            if self._is_stale(recording, at):
+                continue
+            keys = dict.fromkeys(recording.calls)
+            for stream in self.data.streams.values():
+                if stream.recording == recording.id and (not recording.calls or self._runs(recording, claims)):
+                    keys.update(dict.fromkeys(sorted(claims.of(stream.index))))
+            for key in keys:
+                if key in by_key:
+                    self._set_call(recording, by_key[key], at)
+            self._set_parties(recording, now)
+
+    def _runs(self, recording: Recording, claims: _Claims) -> bool:
+        return any(key in claims.running or key == PLACEHOLDER for key in recording.calls)
+
+    def _set_call(self, recording: Recording, call: PictureCall, at: datetime) -> None:
+        conversation = self.data.conversations.get(call.key)
+        if conversation is None:
+            conversation = self.data.conversations[call.key] = Conversation(self._make_id(at))
+        if conversation.organisation is None:
+            conversation.organisation = select_organisation(call, self._organisation_of)
+        before = recording.calls.get(call.key)
+        recorded = record_call(call, conversation.id, conversation.organisation, recording.started_at)
+        if before is not None:
+            _mark_transfer(recording, before, recorded, at)
+        if call.ended_at is None and call.on_hold != (call.key in self.data.held):
+            recording.mark("hold" if call.on_hold else "unhold", at)
+            (self.data.held.add if call.on_hold else self.data.held.discard)(call.key)
+        recording.set_call(call.key, recorded)
+
+    def _set_parties(self, recording: Recording, now: Picture) -> None:
+        parties = {stream.index: stream.parties for stream in now.streams}
+        for stream in self.data.streams.values():
+            item = recording.track(stream.track)
+            if item is None:
+                continue
+            heard = tuple(dict.fromkeys((*item.parties, *(party[:255] for party in parties.get(stream.index, ())))))
+            if heard[:MAX_PARTIES] != item.parties:
+                item.parties = heard[:MAX_PARTIES]
+                recording.dirty = True
+
+    def _announce(self) -> None:
+        if not self.data.answered:
+            return
+        for recording in self._live():
+            if recording.calls and not recording.announced:
+                self._events.append(recording.started(self._origin()))
+                recording.announced = True
+                recording.dirty = bool(recording.problems or recording.marks or recording.paused)
+
+    def _origin(self) -> Origin:
+        data = self.data
+        return Origin(data.id, data.peer_name[:255], data.address[:255], data.vendor)
+
+    def _complete(self) -> list[Action]:
+        """Tell of the recordings whose tracks are all closed, and forget them."""
+        actions: list[Action] = []
+        for recording in [item for item in self.data.recordings.values() if item.complete]:
+            del self.data.recordings[recording.id]
+            if not self._is_worth(recording):
+                actions += [DiscardTrack(item.track) for item in recording.tracks]
+                continue
+            if not recording.calls:
+                recording.problem("unattributed", "no call was named for this audio")
+                recording.set_call(PLACEHOLDER, self._unnamed_call(recording))
+            if not recording.announced:
+                self._events.append(recording.started(self._origin()))
+            self._events.append(recording.ended(self._origin()))
+        return actions
+
+    def _is_worth(self, recording: Recording) -> bool:
+        if recording.announced:
+            return True
+        if not self.data.answered:
+            return False
+        return bool(recording.calls) or recording.packets >= WORTH_PACKETS
+
+    def _unnamed_call(self, recording: Recording) -> Call:
+        assert recording.ended_at is not None
+        return Call(
+            conversation=self._make_id(recording.started_at),
+            organisation=self._organisation_of((), ()),
+            started_at=recording.started_at,
+            ended_at=recording.ended_at,
+        )
+
+    # Streams and their tracks
+
+    def _open_stream(self, step: PlannedStream, line: MediaLine, claims: _Claims, at: datetime) -> OpenTrack:
+        keys = claims.of(step.index)
+        live = self._live()
+        recording = next((item for item in live if keys and any(key in item.calls for key in keys)), None)
+        if recording is None:
+            # Nobody claims the stream, or the first one of a call: what has no call yet goes together.
+            recording = next((item for item in live if not keys or not item.calls), None) or self._new_recording(at)
+        stream = OpenStream(
+            step.index, step.label[:255], self._make_id(at), recording.id, line.settings, flows=step.flows
+        )
+        stream.settings = self._settings(stream, step, line)
+        if not recording.add_track(RecordedTrack(stream.track, stream.index, stream.label)):
+            recording.problem("tracks_dropped", "more tracks than a recording can hold")
+        self.data.streams[step.index] = stream
+        self._set_calls(picture(self.siprec), at)
+        self._announce()
+        return OpenTrack(stream.track, recording.id, stream.settings)
+
+    def _settings(self, stream: OpenStream, step: PlannedStream, line: MediaLine) -> TrackSettings:
+        """The offered media with our state, our key and our notes."""
+        send = None
+        if line.settings.srtp is not None:
+            size = key_bytes(line.settings.srtp.suite)
+            if not stream.srtp_key or len(base64.b64decode(stream.srtp_key)) != size:
+                stream.srtp_key = base64.b64encode(self._entropy(size)).decode("ascii")
+            send = Srtp(line.settings.srtp.suite, stream.srtp_key)
+        return replace(
+            line.settings,
+            remote=line.settings.remote or stream.settings.remote,
+            state="recording" if step.flows else "paused",
+            srtp_send=send,
+            source_check="symmetric" if (line.settings.remote or stream.settings.remote) else "learn",
+            meta=self._meta(stream.recording, stream),
+        )
+
+    def _meta(self, recording: str, stream: OpenStream) -> dict[str, Any]:
+        return {"recording": recording, "label": stream.label, "index": stream.index}
+
+    def _update_stream(self, stream: OpenStream, step: PlannedStream, line: MediaLine) -> list[Action]:
+        old = stream.settings
+        stream.settings, stream.flows = self._settings(stream, step, line), step.flows
+        wire, before = stream.settings.to_wire(), old.to_wire()
+        changes = {key: value for key, value in wire.items() if before[key] != value and key != "rtcp_mux"}
+        return [UpdateTrack(stream.track, changes)] if changes else []
+
+    def _rotate(self, stream: OpenStream, old: Recording, target: Recording, at: datetime) -> RotateTrack:
+        track, stream.track, stream.recording = stream.track, self._make_id(at), target.id
+        target.add_track(RecordedTrack(stream.track, stream.index, stream.label))
+        meta = self._meta(target.id, stream)
+        stream.settings = replace(stream.settings, meta=meta)
+        target.paused = not stream.flows
+        return RotateTrack(track, stream.track, self.data.id, meta)
+
+    def _close_stream(self, stream: OpenStream) -> CloseTrack:
+        del self.data.streams[stream.index]
+        return CloseTrack(stream.track)
+
+    def _mark_flow(self, before: Mapping[int, bool], at: datetime) -> None:
+        """Pause and resume, with the labels of the streams; the recording is paused when none of its streams flows (S23)."""
+        for recording in self._live():
+            streams = [stream for stream in self.data.streams.values() if stream.recording == recording.id]
+            for kind, flows in (("pause", False), ("resume", True)):
+                labels = [
+                    stream.label or str(stream.index)
+                    for stream in streams
+                    if stream.flows is flows and before.get(stream.index, stream.flows) is not flows
+                ]
+                if labels:
+                    recording.mark(kind, at, "streams " + ", ".join(labels))
+            paused = bool(streams) and not any(stream.flows for stream in streams)
+            if paused != recording.paused:
+                recording.paused = paused
+                recording.dirty = True
+
+    def _note(self, now: Picture, observation: Observation, at: datetime) -> None:
+        """Keep what came raw, and what was odd about it (S16)."""
+        for recording in self.data.recordings.values():
+            if recording.ended_at is None or recording.ended_at == at:
+                _keep_documents(recording, observation, at)
+        self.note("odd_metadata", now.oddities)
+
+
+class _Claims:
+    """Which running calls are on which stream, by the picture."""
+
+    def __init__(self, now: Picture) -> None:
+        self.running = {call.key for call in now.calls if call.ended_at is None}
+        self._by_index = {stream.index: frozenset(stream.calls) & self.running for stream in now.streams}
+        placed = frozenset[str]().union(*self._by_index.values()) if self._by_index else frozenset[str]()
+        self._unplaced = frozenset(self.running) - placed
+
+    def of(self, index: int) -> frozenset[str]:
+        """Calls on a stream; where nothing says it, the calls that are on no stream at all."""
+        return self._by_index.get(index) or self._unplaced
+
+
+def _keep_documents(recording: Recording, observation: Observation, at: datetime) -> None:
+    for part in observation.raw_metadata:
+        body = part.body[:DOCUMENT_BYTES]
+        recording.document(
+            RawMetadata(
+                at=at,
+                content_type=part.content_type[:255],
+                body_base64=base64.b64encode(body).decode("ascii"),
+                truncated=len(body) < len(part.body),
+            )
+        )
+
+
+def _mark_transfer(recording: Recording, before: Call, after: Call, at: datetime) -> None:
+    """Somebody left and somebody joined in one step (S36)."""
+    were = {party.party: party for party in before.parties if party.left_at is None}
+    are = {party.party: party for party in after.parties if party.left_at is None}
+    left = [were[key].number or were[key].aor or key for key in were if key not in are]
+    joined = [are[key].number or are[key].aor or key for key in are if key not in were]
+    if left and joined:
+        recording.mark("transfer", at, f"{', '.join(left)} left, {', '.join(joined)} joined")

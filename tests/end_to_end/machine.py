@@ -1,0 +1,211 @@
+"""A whole Callward on loopback: `callward up` with ports and folders of its own, seen from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+START_TIMEOUT_S = 90.0
+NEW_PASSWORD = "a-long-password-of-the-tests-7"
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Machine:
+    """One running Callward."""
+
+    def __init__(
+        self, folder: Path, rtp_from: int, environment: dict[str, str] | None = None, demo: bool = False
+    ) -> None:
+        self.data = folder / "var"
+        self.sip_port, self.tls_port, self.portal_port, self.metrics_port = (free_port() for _ in range(4))
+        self.log = folder / "log"
+        self._demo = demo
+        self._environment = {
+            **os.environ,
+            "CALLWARD_DATA": str(self.data),
+            "CALLWARD_PORTAL__PORT": str(self.portal_port),
+            "CALLWARD_RECORDER__SIP_PORT": str(self.sip_port),
+            "CALLWARD_RECORDER__TLS_PORT": str(self.tls_port),
+            "CALLWARD_METRICS__PORT": str(self.metrics_port),
+            "CALLWARD_MEDIA__PORT_MIN": str(rtp_from),
+            "CALLWARD_MEDIA__PORT_MAX": str(rtp_from + 998),
+            "CALLWARD_MEDIA__SEGMENT_BYTES": str(8 << 20),
+            "CALLWARD_MEDIA__DISK_RESERVE_BYTES": str(64 << 20),
+            "CALLWARD_LOG__FORMAT": "json",
+            **(environment or {}),
+        }
+        self.process: subprocess.Popen[str] | None = None
+        self.ready_line = ""
+
+    def start(self) -> Machine:
+        """Start and wait for the READY line."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [str(Path(sys.executable).with_name("callward")), "up", *(["--demo"] if self._demo else [])],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self._environment,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        os.set_blocking(self.process.stdout.fileno(), False)
+        while not self.ready_line.startswith("READY"):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"callward up is not ready:\n{self.log.read_text()[-4000:]}")
+            self.ready_line = self.process.stdout.readline() or ""
+            time.sleep(0.05)
+        return self
+
+    def stop(self) -> int:
+        """Stop as a user would; returns the exit status."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise
+        return int(self.process.returncode)
+
+    def kill_all(self) -> None:
+        """SIGKILL the supervisor: its children must end by themselves."""
+        assert self.process is not None
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        self.process.wait()
+        gone, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive, f"outlived the supervisor: {alive}"
+
+    def child(self, name: str) -> psutil.Process:
+        """A child process by its name (media, recorder, seal, worker, portal, postgres)."""
+        assert self.process is not None
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):
+                line = child.cmdline()
+                if name == "media" and line and line[0].endswith("callward-media"):
+                    return child
+                if name == "postgres" and line and Path(line[0]).name == "postgres":
+                    return child
+                if len(line) > 2 and line[1].endswith("/callward") and line[2] == name:
+                    return child
+        raise AssertionError(f"no child {name}")
+
+    def kill(self, name: str) -> int:
+        """SIGKILL one child and return its old pid."""
+        found = self.child(name)
+        found.kill()
+        return int(found.pid)
+
+    def wait_restarted(self, name: str, old_pid: int) -> None:
+        def again() -> bool:
+            with contextlib.suppress(AssertionError):
+                return self.child(name).pid != old_pid
+            return False
+
+        wait_until(again, f"{name} restarted")
+
+    @property
+    def portal(self) -> str:
+        return f"http://127.0.0.1:{self.portal_port}"
+
+    def metrics(self) -> str:
+        return httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10).text
+
+    def readiness(self) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.metrics_port}/readyz", timeout=10).json()
+        return found
+
+
+class Browser:
+    """The API as a signed-in person uses it."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.client = httpx.Client(base_url=machine.portal, timeout=30)
+        words = machine.ready_line.split()
+        signed_in = self._sign_in(words[2], words[3])
+        if signed_in.status_code == 401:
+            signed_in = self._sign_in(words[2], NEW_PASSWORD)
+        signed_in.raise_for_status()
+        self._token = signed_in.json()["csrf_token"]
+        if signed_in.json()["must_change_password"]:
+            changed = self.post(
+                "/api/v1/session/password", {"current_password": words[3], "new_password": NEW_PASSWORD}
+            )
+            changed.raise_for_status()
+            self._token = changed.json().get("csrf_token", self._token)
+
+    def _sign_in(self, user: str, password: str) -> httpx.Response:
+        return self.client.post("/api/v1/session", json={"user_name": user, "password": password})
+
+    def post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        return self.client.post(path, json=body, headers={"X-CSRF-Token": self._token})
+
+    def conversations(self, **query: str) -> list[dict[str, Any]]:
+        answer = self.client.get("/api/v1/conversations", params=query)
+        answer.raise_for_status()
+        found: list[dict[str, Any]] = answer.json()["items"]
+        return found
+
+    def wait_for(
+        self, condition: Callable[[dict[str, Any]], bool], what: str, timeout_s: float = 30.0
+    ) -> dict[str, Any]:
+        """Wait until a conversation fulfils `condition`; returns its detail."""
+        found: list[dict[str, Any]] = []
+
+        def look() -> bool:
+            found[:] = [c for c in self.conversations() if condition(c)]
+            return bool(found)
+
+        wait_until(look, what, timeout_s)
+        return self.detail(found[0]["id"])
+
+    def detail(self, conversation_id: str) -> dict[str, Any]:
+        answer = self.client.get(f"/api/v1/conversations/{conversation_id}")
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def download(self, conversation: dict[str, Any], audio_format: str = "wav", recording: int = 0) -> bytes:
+        one = conversation["recordings"][recording]["id"]
+        answer = self.client.get(
+            f"/api/v1/conversations/{conversation['id']}/recordings/{one}/download", params={"format": audio_format}
+        )
+        answer.raise_for_status()
+        return answer.content
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {timeout_s:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def running(machine: Machine) -> Iterator[Machine]:
+    """Start a machine for a fixture and stop it afterwards."""
+    machine.start()
+    try:
+        yield machine
+    finally:
+        machine.stop()

@@ -1,0 +1,55 @@
+"""Tones as G.711, and what is in a WAV file: written for the tests, independent of the product's codecs."""
+
+from __future__ import annotations
+
+import io
+import wave
+
+import numpy as np
+from numpy.typing import NDArray
+
+RATE_HZ = 8000
+PACKET_SAMPLES = 160
+
+
+def linear_to_alaw(samples: NDArray[np.int16]) -> bytes:
+    """G.711 A-law, by its definition (ITU-T G.711 table 1a)."""
+    pcm = samples.astype(np.int32)
+    sign = np.where(pcm >= 0, 0x80, 0x00)
+    magnitude = np.minimum(np.where(pcm >= 0, pcm, -pcm - 1) >> 3, 4095)
+    exponent = np.maximum(0, np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int32) - 4)
+    mantissa = np.where(exponent == 0, magnitude >> 1, magnitude >> exponent) & 0x0F
+    return ((sign | (exponent << 4) | mantissa) ^ 0x55).astype(np.uint8).tobytes()
+
+
+def tone(frequency_hz: float, seconds: float, *, level: float = 0.3, rate_hz: int = RATE_HZ) -> NDArray[np.int16]:
+    """A sine wave."""
+    at = np.arange(int(seconds * rate_hz)) / rate_hz
+    return (np.sin(2 * np.pi * frequency_hz * at) * level * 32767).astype(np.int16)
+
+
+def read_wav(data: bytes) -> tuple[int, NDArray[np.float64]]:
+    """Sample rate and samples (frames x channels, -1 to 1) of a 16-bit WAV file."""
+    with wave.open(io.BytesIO(data)) as file:
+        assert file.getsampwidth() == 2
+        samples = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float64) / 32768
+        return file.getframerate(), samples.reshape(-1, file.getnchannels())
+
+
+def tone_level(samples: NDArray[np.float64], rate_hz: int, frequency_hz: float) -> float:
+    """Amplitude of one frequency in some samples (a single bin of a Fourier transform)."""
+    if not len(samples):
+        return 0.0
+    at = np.arange(len(samples)) / rate_hz
+    return float(2 * abs(np.mean(samples * np.exp(-2j * np.pi * frequency_hz * at))))
+
+
+def loud_spans(
+    samples: NDArray[np.float64], rate_hz: int, *, window_s: float = 0.01, level: float = 0.02
+) -> list[tuple[float, float]]:
+    """Where one channel is not silent: list of (start, end) in seconds."""
+    window = int(rate_hz * window_s)
+    frames = len(samples) // window
+    loud = np.sqrt(np.mean(samples[: frames * window].reshape(frames, window) ** 2, axis=1)) > level
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], loud.astype(np.int8), [0]))))
+    return [(float(a * window_s), float(b * window_s)) for a, b in edges.reshape(-1, 2)]

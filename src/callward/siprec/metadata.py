@@ -10,15 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from types import MappingProxyType
 
 from callward.siprec.oddity import Oddity
 
 NAMESPACE = "urn:ietf:params:xml:ns:recording:1"
 MEDIA_TYPE = "application/rs-metadata+xml"
 """RFC 9806; `application/rs-metadata` (RFC 7866) is accepted as well (S11)."""
-
-NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
 
 class DataMode(StrEnum):
@@ -38,7 +35,7 @@ class Extension:
     """As written in the document; display only."""
     namespace: str = ""
     text: str = ""
-    attributes: Mapping[str, str] = NO_ATTRIBUTES
+    attributes: Mapping[str, str] = field(default_factory=dict)
     children: tuple[Extension, ...] = ()
 
     @property
@@ -173,4 +170,4 @@ class MetadataReading:
     """What reading one body gave. `metadata` is None when nothing could be understood; the raw body is still worth keeping."""
 
     metadata: Metadata | None
-    oddities: tuple[Oddity, ...] = field(default=())
+    oddities: tuple[Oddity, ...] = ()

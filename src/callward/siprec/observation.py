@@ -6,11 +6,41 @@ An observation is plain data, bounded, and says nothing about earlier messages; 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from callward.siprec.metadata import NO_ATTRIBUTES, Metadata
-from callward.siprec.oddity import Oddity
-from callward.siprec.offered import OfferedStream
+from callward.sip.address import NameAddr, parse_address, parse_addresses
+from callward.sip.cseq import parse_cseq
+from callward.sip.headers import Headers
+from callward.sip.message import ParseFailure, Request, Response
+from callward.sip.multipart import Part, parse_with_defects
+from callward.sip.sdp import SdpFailure
+from callward.sip.sdp import parse as parse_sdp
+from callward.sip.uri import SipUri
+from callward.siprec.dialects.detection import detect
+from callward.siprec.metadata import Metadata
+from callward.siprec.oddity import Oddity, join_oddities
+from callward.siprec.offered import OfferedStream, offered_streams
+from callward.siprec.plain_text import clean
+from callward.siprec.reading import read_metadata
+
+MAX_BODY_BYTES = 2 * 1024 * 1024
+MAX_METADATA_PARTS = 4
+MAX_HEADERS = 64
+MAX_HEADER_CHARACTERS = 1024
+MAX_OPTION_TAGS = 32
+MAX_CONTACT_PARAMETERS = 32
+
+_READ_BY_DIALECTS = frozenset(
+    {"session-id", "user-to-user", "diversion", "remote-party-id", "history-info", "organization"}
+)
+_DEFECTS = {
+    "boundary_guessed": "the boundary of the parts is missing or wrong",
+    "not_closed": "the last boundary is missing",
+    "too_many_parts": "there are too many parts",
+    "no_parts": "the multipart body has no parts",
+    "bad_part_header": "the headers of a part cannot be read",
+    "bad_transfer_encoding": "the transfer encoding of a part cannot be read",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +76,9 @@ class Observation:
     call_id: str = ""
     user_agent: str = ""
     """User-Agent or Server."""
-    headers: Mapping[str, str] = NO_ATTRIBUTES
+    headers: Mapping[str, str] = field(default_factory=dict)
     """Further headers that a dialect reads, by lower-case name, the first value of each."""
-    contact_parameters: Mapping[str, str] = NO_ATTRIBUTES
+    contact_parameters: Mapping[str, str] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     """Option tags of Require, lower case."""
     supported: tuple[str, ...] = ()
@@ -60,6 +90,8 @@ class Observation:
     """Usually one."""
     raw_metadata: tuple[RawPart, ...] = ()
     """Every metadata part as it came, also those that could not be read."""
+    other_parts: tuple[str, ...] = ()
+    """Media types of the parts that were left alone (S10), e.g. application/gtd of Cisco."""
     vendor: str = "unknown"
     """Short name: see `dialects`."""
     oddities: tuple[Oddity, ...] = ()
@@ -72,11 +104,129 @@ class Observation:
         return self.method == "INVITE" and self.status >= 300 and self.status not in (401, 407, 491)
 
 
-def observe(message: object) -> Observation:
-    """Reads a SIP request or response of `callward.sip.message`. Never raises on what a peer sent."""
-    raise NotImplementedError
+def observe(message: Request | Response | ParseFailure) -> Observation:
+    """Reads a SIP message. Of one that the SIP layer refused only the headers that could be read are there. Never raises."""
+    if isinstance(message, ParseFailure):
+        return observe_parts(message.method or "", 0, message.headers, b"")
+    status = message.status if isinstance(message, Response) else 0
+    method = message.method if isinstance(message, Request) else ""
+    return observe_parts(method, status, message.headers, message.body)
+
+
+def observe_parts(method: str, status: int, headers: Headers, body: bytes) -> Observation:
+    """Reads a message from its parts, none of which has to be there."""
+    cseq = parse_cseq(headers.get("CSeq") or "")
+    method = method or (cseq.method if cseq else "")
+    contact = next(iter(parse_addresses(headers.get_lines("Contact")) or ()), None)
+    return _with_body(
+        Observation(
+            method=clean(method, 32),
+            status=status,
+            from_=_address(headers.get("From")),
+            to=_address(headers.get("To")),
+            call_id=clean(headers.get("Call-ID")),
+            user_agent=clean(headers.get("User-Agent") or headers.get("Server")),
+            headers=_further_headers(headers),
+            contact_parameters=_contact_parameters(contact),
+            required=_tags(headers, "Require"),
+            supported=_tags(headers, "Supported"),
+        ),
+        headers.get("Content-Type") or "",
+        headers.get("Content-Disposition") or "",
+        body,
+    )
 
 
 def observe_body(content_type: str, body: bytes) -> Observation:
     """Reads a body without a SIP message around it: SDP, metadata or multipart."""
-    raise NotImplementedError
+    return _with_body(Observation(), content_type, "", body)
+
+
+def _with_body(seen: Observation, content_type: str, disposition: str, body: bytes) -> Observation:
+    oddities: list[Oddity] = []
+    metadata: list[Metadata] = []
+    raw: list[RawPart] = []
+    if len(body) > MAX_BODY_BYTES:
+        oddities.append(Oddity("body_too_large", f"the body has {len(body)} bytes; only the headers were read"))
+        body = b""
+    parts = parse_with_defects(content_type or None, body)
+    oddities += (Oddity(f"body_{defect}", _DEFECTS.get(defect, "the body is odd")) for defect in parts.defects)
+    for part in parts.parts:
+        whole = len(parts.parts) == 1 and part.disposition is None
+        kind = (
+            part.disposition.kind
+            if part.disposition
+            else (disposition.partition(";")[0].strip().lower() if whole else "")
+        )
+        if part.content_type.name == "application/sdp":
+            if seen.streams is not None:
+                oddities.append(Oddity("second_sdp", "the body has more than one SDP; the first one counts"))
+                continue
+            seen = _with_sdp(seen, part.body, oddities)
+        elif _is_metadata(part, kind):
+            if len(raw) >= MAX_METADATA_PARTS:
+                oddities.append(Oddity("metadata_too_many", f"more than {MAX_METADATA_PARTS} metadata parts"))
+                break
+            raw.append(RawPart(clean(str(part.content_type)), part.body, kind))
+            reading = read_metadata(part.body, part.content_type.param("charset") or "")
+            oddities += reading.oddities
+            if reading.metadata is not None:
+                metadata.append(reading.metadata)
+        else:
+            seen = replace(seen, other_parts=(*seen.other_parts, clean(part.content_type.name, 100)))
+    seen = replace(seen, metadata=tuple(metadata), raw_metadata=tuple(raw), oddities=join_oddities(oddities))
+    return replace(seen, vendor=detect(seen))
+
+
+def _with_sdp(seen: Observation, body: bytes, oddities: list[Oddity]) -> Observation:
+    sdp = parse_sdp(body)
+    if isinstance(sdp, SdpFailure):
+        oddities.append(Oddity("sdp_unreadable", sdp.reason))
+        return seen
+    origin = sdp.origin
+    return replace(
+        seen,
+        streams=offered_streams(sdp),
+        sdp_origin=clean(str(origin)) if origin else "",
+        sdp_session_name=clean(next((value for kind, value in sdp.lines if kind == "s"), "")),
+    )
+
+
+def _is_metadata(part: Part, disposition: str) -> bool:
+    name = part.content_type.name
+    if name.startswith("application/rs-metadata"):
+        return True
+    is_xml = part.body[:512].lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n").startswith(b"<")
+    return is_xml and (disposition == "recording-session" or name.endswith(("xml", "/octet-stream")))
+
+
+def _address(value: str | None) -> Address:
+    parsed = parse_address(value or "")
+    if parsed is None:
+        return Address(clean((value or "").partition("<")[2].partition(">")[0] or value))
+    return Address(clean(str(parsed.uri)), clean(parsed.display_name))
+
+
+def _contact_parameters(contact: NameAddr | None) -> dict[str, str]:
+    if contact is None:
+        return {}
+    found = {clean(name, 60).lower(): clean(value) for name, value in contact.params[:MAX_CONTACT_PARAMETERS]}
+    if isinstance(contact.uri, SipUri):
+        for name, value in contact.uri.params[:MAX_CONTACT_PARAMETERS]:
+            if not name.startswith("+"):  # a feature tag counts only where RFC 3840 puts it
+                found.setdefault(clean(name, 60).lower(), clean(value))
+    return found
+
+
+def _tags(headers: Headers, name: str) -> tuple[str, ...]:
+    tags = (clean(tag, 60).lower() for tag in headers.get_all(name)[:MAX_OPTION_TAGS])
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
+
+
+def _further_headers(headers: Headers) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in headers:
+        key = name.lower()
+        if (key.startswith(("x-", "cisco-", "p-")) or key in _READ_BY_DIALECTS) and len(found) < MAX_HEADERS:
+            found.setdefault(clean(key, 100), clean(value, MAX_HEADER_CHARACTERS))
+    return found

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from callward.sip.sdp import MediaDescription, SessionDescription
+from callward.sip.sdp_fields import Direction
+from callward.siprec.plain_text import clean
 
-class Direction(StrEnum):
-    """`a=` direction attribute (RFC 8866 section 6.7)."""
-
-    SENDRECV = "sendrecv"
-    SENDONLY = "sendonly"
-    RECVONLY = "recvonly"
-    INACTIVE = "inactive"
+__all__ = ["Direction", "OfferedStream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +37,27 @@ class OfferedStream:
     def flows(self) -> bool:
         """Whether the recording client sends on it now."""
         return not self.removed and self.direction in (Direction.SENDONLY, Direction.SENDRECV)
+
+
+def offered_streams(
+    sdp: SessionDescription, direction_when_absent: Direction = Direction.SENDONLY
+) -> tuple[OfferedStream, ...]:
+    """The m-lines of an offer of a recording client."""
+    return tuple(_offered(sdp, index, media, direction_when_absent) for index, media in enumerate(sdp.media))
+
+
+def _offered(sdp: SessionDescription, index: int, media: MediaDescription, absent: Direction) -> OfferedStream:
+    # Only c= counts: an o= of 0.0.0.0 (OpenSIPS) is no hold, nor is a missing c= line.
+    connection = media.own_connection or sdp.own_connection
+    direction = media.own_direction or sdp.own_direction or absent
+    if connection is not None and connection.is_unspecified:
+        direction = Direction.INACTIVE
+    return OfferedStream(
+        index=index,
+        kind=clean(media.media, 32),
+        port=media.port,
+        label=clean(media.label),
+        direction=direction,
+        address=clean(connection.address, 64) if connection else "",
+        transport=clean(media.protocol, 32),
+    )

@@ -1,6 +1,6 @@
 """The picture of a recording session that people and the archive see, whatever the dialect.
 
-Made from the state of the session by `picture`; pure, cheap, and made anew after each change.
+Made from the state of the session by `picturing.picture`; pure, cheap, and made anew after each change.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class PictureParty:
     joined_at: datetime | None = None
     left_at: datetime | None = None
     """Receive time of the message that told it (S21); None while in the call."""
+    stays: tuple[tuple[datetime, datetime | None], ...] = ()
+    """Every time the party was in the call; `joined_at` is the start of the first, `left_at` the end of the last (S36)."""
     extensions: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -108,8 +110,3 @@ class Picture:
     def parties(self) -> tuple[PictureParty, ...]:
         """Parties of all calls, each once."""
         return tuple({party.id: party for call in self.calls for party in call.parties}.values())
-
-
-def picture(state: object) -> Picture:
-    """The picture of a `session.SessionState`."""
-    raise NotImplementedError

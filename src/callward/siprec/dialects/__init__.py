@@ -1,0 +1,1 @@
+"""The dialects of the field: which one a message speaks (`detection`), and what only that one says (`hints` and a module per vendor)."""

@@ -94,7 +94,7 @@ class Machine:
         children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.kill()
         self.process.wait()
-        gone, alive = psutil.wait_procs(children, timeout=20)
+        _, alive = psutil.wait_procs(children, timeout=20)
         assert not alive, f"outlived the supervisor: {alive}"
 
     def child(self, name: str) -> psutil.Process:
@@ -124,6 +124,16 @@ class Machine:
             return False
 
         wait_until(again, f"{name} restarted")
+
+    def wait_portal(self) -> None:
+        """Wait until the portal answers (again)."""
+
+        def answers() -> bool:
+            with contextlib.suppress(httpx.HTTPError):
+                return httpx.get(f"{self.portal}/healthz", timeout=5).status_code == 200
+            return False
+
+        wait_until(answers, "the portal answers")
 
     @property
     def portal(self) -> str:

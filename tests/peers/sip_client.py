@@ -48,7 +48,8 @@ def metadata(session_id: str, parties: list[Party], *, group_id: str = "") -> st
     participants, associations, streams = [], [], []
     for party in parties:
         participants.append(
-            f'<participant participant_id="{party.participant_id}"><nameID aor="{party.aor}"><name xml:lang="en">{party.name}</name></nameID></participant>'
+            f'<participant participant_id="{party.participant_id}"><nameID aor="{party.aor}">'
+            f'<name xml:lang="en">{party.name}</name></nameID></participant>'
         )
         sends = f"<send>stream{party.stream}</send>" if party.stream else ""
         receives = "".join(

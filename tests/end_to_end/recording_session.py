@@ -1,0 +1,106 @@
+"""A recorded call as the tests place it: plain-text SIP, tones as RTP, one tone per party."""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tests.end_to_end.machine import Machine
+from tests.peers.audio import loud_spans, read_wav, tone, tone_level
+from tests.peers.rtp import RtpSender, play
+from tests.peers.sip_client import Answer, Party, SipClient, metadata, offer
+
+TONES_HZ = (440.0, 1000.0)
+
+
+@dataclass(slots=True)
+class RecordedSession:
+    """One open recording session with two streams."""
+
+    client: SipClient
+    senders: list[RtpSender]
+    parties: list[Party]
+    session_id: str
+    answer: Answer
+    group_id: str = ""
+    version: int = 1
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    async def speak(self, seconds: float, **options: Any) -> None:
+        """Both parties send their tone for a while."""
+        await play(self.senders, [tone(f, seconds) for f in TONES_HZ[: len(self.senders)]], **options)
+
+    async def reoffer(self, direction: str, *, method: str = "INVITE", rs_metadata: str = "") -> Answer:
+        """A new offer with the same streams."""
+        self.version += 1
+        sdp = offer([s.port for s in self.senders], direction=direction, version=self.version)
+        return await self.client.ask(method, sdp=sdp, rs_metadata=rs_metadata)
+
+    async def hang_up(self) -> Answer:
+        return await self.client.ask("BYE")
+
+
+@asynccontextmanager
+async def recorded_session(
+    machine: Machine,
+    *,
+    transport: str = "TCP",
+    port: int | None = None,
+    tls: ssl.SSLContext | None = None,
+    caller: str = "",
+    called: str = "+3222022221",
+    group_id: str = "",
+    session_id: str = "",
+    change_metadata: Callable[[str], str] = lambda text: text,
+) -> AsyncIterator[RecordedSession]:
+    """Open a recording session with one tone per party; the caller's number is unique unless given."""
+    caller = caller or f"+32475{secrets.randbelow(10**6):06d}"
+    senders = [RtpSender(("127.0.0.1", 9)) for _ in TONES_HZ]
+    parties = [
+        Party(f"sip:{caller}@pbx.example", "Jonas Peeters", "1"),
+        Party(f"sip:{called}@pbx.example", "Emma Lambert", "2"),
+    ]
+    session = session_id or secrets.token_urlsafe(16)
+    client = SipClient("127.0.0.1", port or machine.sip_port, transport, tls)
+    await client.connect()
+    try:
+        answer = await client.ask(
+            "INVITE",
+            sdp=offer([s.port for s in senders]),
+            rs_metadata=change_metadata(metadata(session, parties, group_id=group_id)),
+        )
+        assert answer.status == 200, answer.text
+        for sender, target in zip(senders, answer.media_ports, strict=True):
+            sender.target = ("127.0.0.1", target)
+        yield RecordedSession(client, senders, parties, session, answer, group_id, extra={"caller": caller})
+    finally:
+        await client.close()
+        for sender in senders:
+            sender.close()
+
+
+def assert_own_tones(wav: bytes, seconds: float, *, tolerance_s: float = 0.02) -> None:
+    """Each channel holds its own tone only, and the length is right within 20 ms."""
+    rate, samples = read_wav(wav)
+    assert samples.shape[1] == 2
+    assert abs(len(samples) / rate - seconds) <= tolerance_s, f"{len(samples) / rate:.3f} s instead of {seconds:.3f} s"
+    middle = samples[int(rate * 0.3) : -int(rate * 0.3)]
+    for channel, own in enumerate(TONES_HZ):
+        other = TONES_HZ[1 - channel]
+        own_level = tone_level(middle[:, channel], rate, own)
+        assert own_level > 0.1, f"channel {channel}: {own} Hz at {own_level:.3f}"
+        assert tone_level(middle[:, channel], rate, other) < own_level / 50, f"channel {channel} holds the other tone"
+
+
+def silent_spans(wav: bytes, channel: int, *, shortest_s: float = 0.03) -> list[tuple[float, float]]:
+    """Silences between loud parts of one channel: (start, length) in seconds."""
+    rate, samples = read_wav(wav)
+    spans = loud_spans(samples[:, channel], rate)
+    gaps = [(a[1], b[0] - a[1]) for a, b in zip(spans, spans[1:], strict=False)]
+    return [(float(np.round(start, 3)), length) for start, length in gaps if length >= shortest_s]

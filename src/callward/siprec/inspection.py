@@ -26,7 +26,7 @@ MAX_FILE_BYTES = 4 * 1024 * 1024
 """More is no SIP message; the rest is not read."""
 
 _START_LINE = re.compile(
-    rb"^[^\r\n]{0,200}?\b?((?:[A-Z]{3,16} (?:sips?|tel):[^\s]{1,2000} SIP/2\.0|SIP/2\.0 [1-6]\d\d(?: [^\r\n]{0,200})?))[ \t]*\r?$",
+    rb"(?<![A-Za-z0-9])([A-Z]{3,16} (?:sips?|tel):\S{1,2000} SIP/2\.0|SIP/2\.0 [1-6]\d\d(?: [^\r\n]{0,200})?)[ \t]*\r?$",
     re.MULTILINE,
 )
 _BOUNDARY_LINE = re.compile(rb"^--([^\r\n]{1,200}?)[ \t]*\r?\n(?=content-)", re.IGNORECASE | re.MULTILINE)
@@ -49,7 +49,7 @@ def inspect(data: bytes, *, at: datetime) -> dict[str, Any]:
 def observe_file(data: bytes) -> Observation:
     """Reads a file as far as it can be understood."""
     start = _START_LINE.search(data[: 256 * 1024])
-    if start is not None:
+    if start is not None and not _DOCUMENT.match(data.lstrip()):
         return _observe_message(data[start.start(1) :], junk=bool(data[: start.start(1)].strip()))
     body = data.lstrip(b"\xef\xbb\xbf \t\r\n") if not data.startswith((b"\xff\xfe", b"\xfe\xff")) else data
     boundary = _BOUNDARY_LINE.search(body)

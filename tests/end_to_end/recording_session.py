@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -102,5 +103,5 @@ def silent_spans(wav: bytes, channel: int, *, shortest_s: float = 0.03) -> list[
     """Silences between loud parts of one channel: (start, length) in seconds."""
     rate, samples = read_wav(wav)
     spans = loud_spans(samples[:, channel], rate)
-    gaps = [(a[1], b[0] - a[1]) for a, b in zip(spans, spans[1:], strict=False)]
+    gaps = [(a[1], b[0] - a[1]) for a, b in itertools.pairwise(spans)]
     return [(float(np.round(start, 3)), length) for start, length in gaps if length >= shortest_s]

@@ -41,7 +41,9 @@ async def test_a_call_is_listed_and_each_party_is_on_a_channel_of_its_own(
     assert not codes(found), found["problems"]
     assert_own_tones(browser.download(found, "wav"), 3.0)
     mp3 = browser.download(found, "mp3")
-    assert mp3[:3] == b"ID3" or (mp3[0] == 0xFF and mp3[1] & 0xE0 == 0xE0), "an MPEG audio frame begins with eleven ones"
+    assert mp3[:3] == b"ID3" or (mp3[0] == 0xFF and mp3[1] & 0xE0 == 0xE0), (
+        "an MPEG audio frame begins with eleven ones"
+    )
     assert browser.download(found, "opus")[:4] == b"OggS"
 
 

@@ -122,7 +122,7 @@ def _run(port: int, rate: int, pids: tuple[int, ...]) -> Run:
             cwd=folder,
             timeout=SECONDS_PER_RATE * 6,
             check=False,
-            preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CPU}),  # noqa: PLW1509
+            preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CPU}),
         )
         share = meter.share()
         last = list(csv.DictReader(statistics.open(), delimiter=";"))[-1]

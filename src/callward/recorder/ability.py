@@ -73,7 +73,10 @@ class Alarms:
         events = self._set("not_able", ability.why if not ability.able else "", at, {"reason": ability.reason})
         low = ""
         if condition.disk_free_bytes < LOW_DISK_FACTOR * condition.disk_reserve_bytes:
-            low = f"{condition.disk_free_bytes >> 20} MiB of disk are free; new calls are refused below {condition.disk_reserve_bytes >> 20} MiB"
+            low = (
+                f"{condition.disk_free_bytes >> 20} MiB of disk are free; "
+                f"new calls are refused below {condition.disk_reserve_bytes >> 20} MiB"
+            )
         elif condition.audio_journal_bytes > LOW_JOURNAL_SHARE * condition.audio_journal_max_bytes > 0:
             low = (
                 f"the audio journal holds {condition.audio_journal_bytes >> 20} MiB of at most "

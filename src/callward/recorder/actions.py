@@ -1,4 +1,7 @@
-"""What a recording session asks of the world: its actions, carried out by `service`, which then reports back. Plain data."""
+"""What a recording session asks of the world:
+
+its actions, carried out by `service`, which then reports back. Plain data.
+"""
 
 from __future__ import annotations
 

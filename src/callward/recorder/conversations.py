@@ -1,4 +1,7 @@
-"""From the picture of a session to the calls of the records: bounded texts, whose call it is, one conversation id per call."""
+"""From the picture of a session to the calls of the records:
+
+bounded texts, whose call it is, one conversation id per call.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from callward.records.events import Call, Party
+from callward.siprec.history import ONLY_CALL
 from callward.siprec.picture import PictureCall, PictureParty
 
-PLACEHOLDER = "call"
+PLACEHOLDER = ONLY_CALL
 """Key of the call of a session that has told nothing about its calls yet."""
 SHORT = 255
 MAX_PARTIES = 256

@@ -1,6 +1,8 @@
-"""Offer and answer of a recording session (RFC 3264, RFC 7866 sections 7 and 8): what the media process must know, and our description.
+"""Offer and answer of a recording session (RFC 3264, RFC 7866 sections 7 and 8): what the media process must know, and
+our description.
 
-Everything that was offered is accepted: each payload type is kept in the answer (a recording client may refuse an answer without telephone-event),
+Everything that was offered is accepted: each payload type is kept in the answer (a recording client may refuse an
+answer without telephone-event),
 because what is not understood today is stored raw and can be decoded later.
 """
 
@@ -52,7 +54,8 @@ def session_description(content_type: MediaType | None, body: bytes) -> SessionD
 def read_lines(offer: SessionDescription, source: str) -> tuple[MediaLine, ...]:
     """What each m-line says about its media. `source`: where the SIP message came from.
 
-    The source stands in for an address that the offer leaves out, or that is private while the message came from a public one (NAT).
+    The source stands in for an address that the offer leaves out, or that is private while the message came from a
+    public one (NAT).
     """
     return tuple(_read_line(offer, index, media, source) for index, media in enumerate(offer.media))
 
@@ -125,7 +128,10 @@ def answer(
     session_id: str,
     version: int,
 ) -> SessionDescription:
-    """Our answer: as many m-lines as the offer, in its order (S04). `local`: our side of the accepted ones, by position."""
+    """Our answer:
+
+    as many m-lines as the offer, in its order (S04). `local`: our side of the accepted ones, by position.
+    """
     media = []
     for step, offered in zip(plan, offer.media, strict=False):
         mine = local.get(step.index)
@@ -133,6 +139,12 @@ def answer(
             _rejected(offered) if mine is None or not step.accepted else _accepted(step, offered, mine, address)
         )
     return describe(_origin(address, session_id, version), address, media)
+
+
+def parse_own(text: str) -> SessionDescription:
+    """A description of our own that was kept; without m-lines when it was empty."""
+    found = parse(text.encode())
+    return found if isinstance(found, SessionDescription) else SessionDescription(())
 
 
 def own_offer(last: SessionDescription, *, address: str, session_id: str, version: int) -> SessionDescription:

@@ -1,4 +1,5 @@
-"""The recorder's journal: events for the archive, and the recorder's own notes from which it takes its sessions up again.
+"""The recorder's journal: events for the archive, and the recorder's own notes from which it takes its sessions up
+again.
 
 Notes (`Kind.STATE`) are JSON objects with `t`:
 
@@ -9,7 +10,8 @@ Notes (`Kind.STATE`) are JSON objects with `t`:
 | `gone` | `s` | the session is over and told of |
 | `media` | `boot` | the start of the media process that our tracks are known to |
 
-A checkpoint writes all notes of the sessions that live again, and moves the recorder's cursor to its beginning: a start reads from there.
+A checkpoint writes all notes of the sessions that live again, and moves the recorder's cursor to its beginning: a
+start reads from there.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ OTHER_CONSUMERS = ("seal", "worker")
 CHECKPOINT_BYTES = 32 * 1024 * 1024
 """A start reads at most about so much more than the last checkpoint."""
 KEPT_MESSAGES = 200
-"""Of a session: the first and the latest. A persistent session of days has more; then a crash costs the history between."""
+"""Of a session:
+
+the first and the latest. A persistent session of days has more; then a crash costs the history between.
+"""
 BACKLOG = 100_000
 """Records that wait while the journal's own buffer is full."""
 _KEY = re.compile(rb"(inline:)([A-Za-z0-9+/=]+)")
@@ -110,7 +115,10 @@ class Notebook:
     async def checkpoint(
         self, sessions: Iterable[tuple[SessionData, Mapping[str, Any] | None, SessionNotes]], boot: str
     ) -> None:
-        """Write down all that lives, so that the next start reads from here. Written in one go: no note comes between."""
+        """Write down all that lives, so that the next start reads from here.
+
+        Written in one go: no note comes between.
+        """
         begin = self.journal.end_offset
         self.media(boot)
         for data, dialog, notes in sessions:

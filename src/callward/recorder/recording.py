@@ -1,6 +1,7 @@
 """One recording while it lives: its tracks, calls, marks and problems, and the events that tell of them.
 
-A recording is the audio from the first call on its streams to the moment when no call is on them any more. It begins *unannounced*: only when
+A recording is the audio from the first call on its streams to the moment when no call is on them any more. It begins
+*unannounced*: only when
 a call is on it does the journal hear of it.
 """
 

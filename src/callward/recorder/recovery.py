@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,9 @@ from callward.journal import Cursor, JournalReader, Kind, OffsetGoneError
 from callward.platform.telemetry import logger
 from callward.recorder.notebook import CONSUMER, SessionNotes
 from callward.recorder.session_data import SessionData, SessionDataError, from_json
+from callward.sip.limits import STREAM
+from callward.sip.message import ParseFailure, parse
+from callward.siprec.observation import Observation, observe
 
 
 @dataclass(slots=True)
@@ -24,6 +27,13 @@ class RecoveredSession:
     data: SessionData
     dialog: Mapping[str, Any] | None
     notes: SessionNotes
+
+    def observations(self) -> Iterator[tuple[int, datetime, Observation]]:
+        """What its messages had told, in order."""
+        for number, at, raw in sorted(self.notes.messages, key=lambda item: item[0]):
+            message = parse(raw, STREAM)
+            if not isinstance(message, ParseFailure):
+                yield number, at, observe(message)
 
 
 @dataclass(slots=True)

@@ -1,13 +1,19 @@
 """The sans-IO core of the recording server: one recording session (RFC 7866), facts in, actions out.
 
 Theory of operation
-    - A message becomes an `Observation` (siprec). `offer` and `describe` take it in, decide which recording each stream belongs to, and return
-      what the media process has to do. The service does it, reports `opened`, `refused` and `closed`, and then asks for the answer.
-    - A stream stays in its recording while one of the recording's calls runs. When the last of them has ended in a session that goes on (S34) its streams
-      are *rotated*: the same ports go on into tracks of the next recording, so that each call has its own and no packet is lost between.
-    - Calls that share streams share the recording (S35). Streams that no call claims go with the oldest recording: audio is never
+    - A message becomes an `Observation` (siprec). `offer` and `describe` take it in, decide which recording each
+      stream belongs to, and return
+      what the media process has to do. The service does it, reports `opened`, `refused` and `closed`, and then asks
+      for the answer.
+    - A stream stays in its recording while one of the recording's calls runs. When the last of them has ended in a
+      session that goes on (S34) its streams
+      are *rotated*: the same ports go on into tracks of the next recording, so that each call has its own and no
+      packet is lost between.
+    - Calls that share streams share the recording (S35). Streams that no call claims go with the oldest recording:
+      audio is never
       dropped because the metadata is odd (S16).
-    - Events gather in `take_events`; `RecordingEnded` only when all tracks of the recording are closed, that is, synced.
+    - Events gather in `take_events`; `RecordingEnded` only when all tracks of the recording are closed, that is,
+      synced.
     - Nothing here asks the clock or makes ids by itself: `at` is given, `make_id` and `entropy` are given.
 """
 
@@ -38,8 +44,9 @@ from callward.records.events import Call, Event, RawMetadata
 from callward.siprec.observation import Observation
 from callward.siprec.oddity import Oddity
 from callward.siprec.peer import profile_named
-from callward.siprec.picture import Picture, PictureCall, picture
-from callward.siprec.session import SessionState, advance, begin
+from callward.siprec.picture import Picture, PictureCall
+from callward.siprec.picturing import picture
+from callward.siprec.session import SessionState, advance, begin, snapshot_requested
 from callward.siprec.stream_plan import Action as Step
 from callward.siprec.stream_plan import PlannedStream, plan_streams
 
@@ -86,6 +93,8 @@ class RecordingSession:
         opening = [step for step in plan if step.action is Step.OPEN]
         for step in sorted(opening, key=lambda step: not claims.of(step.index)):
             actions.append(self._open_stream(step, by_index[step.index], claims, at))
+            self._set_calls(picture_now, at)
+        self._announce()
         before = {index: stream.flows for index, stream in self.data.streams.items()}
         for step in plan:
             stream = self.data.streams.get(step.index)
@@ -143,7 +152,10 @@ class RecordingSession:
         return [DiscardTrack(track)]
 
     def closed(self, track: str, packets: int, problem: str = "") -> list[Action]:
-        """A track is closed and all of it stands in the audio journal. `problem`: why it could not be closed in the normal way."""
+        """A track is closed and all of it stands in the audio journal.
+
+        `problem`: why it could not be closed in the normal way.
+        """
         for recording in self.data.recordings.values():
             item = recording.track(track)
             if item is not None and not item.closed:
@@ -232,7 +244,10 @@ class RecordingSession:
         return found
 
     def _snapshot_request(self) -> list[Action]:
-        return [RequestSnapshot("the metadata began with a partial update")] if self.siprec.needs_snapshot else []
+        if not self.siprec.needs_snapshot:
+            return []
+        self.siprec = snapshot_requested(self.siprec)
+        return [RequestSnapshot("a complete snapshot is missing")]
 
     def _live(self) -> list[Recording]:
         return [recording for recording in self.data.recordings.values() if not recording.ending]
@@ -416,8 +431,6 @@ class RecordingSession:
         if not recording.add_track(RecordedTrack(stream.track, stream.index, stream.label)):
             recording.problem("tracks_dropped", "more tracks than a recording can hold")
         self.data.streams[step.index] = stream
-        self._set_calls(picture(self.siprec), at)
-        self._announce()
         return OpenTrack(stream.track, recording.id, stream.settings)
 
     def _settings(self, stream: OpenStream, step: PlannedStream, line: MediaLine) -> TrackSettings:
@@ -460,7 +473,10 @@ class RecordingSession:
         return CloseTrack(stream.track)
 
     def _mark_flow(self, before: Mapping[int, bool], at: datetime) -> None:
-        """Pause and resume, with the labels of the streams; the recording is paused when none of its streams flows (S23)."""
+        """Pause and resume, with the labels of the streams;
+
+        the recording is paused when none of its streams flows (S23).
+        """
         for recording in self._live():
             streams = [stream for stream in self.data.streams.values() if stream.recording == recording.id]
             for kind, flows in (("pause", False), ("resume", True)):

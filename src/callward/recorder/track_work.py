@@ -35,7 +35,8 @@ class TrackWork:
     async def perform(self, core: RecordingSession, actions: Sequence[Action]) -> list[RequestSnapshot]:
         """Do all of it: rotations first, because later actions speak of the new tracks; the rest side by side.
 
-        Returns what is not the media process's business. Closing is tried until it is done; the rest fails at once and is repaired
+        Returns what is not the media process's business. Closing is tried until it is done; the rest fails at once and
+        is repaired
         by `attach` when the media process is back.
         """
         asked: list[RequestSnapshot] = []

@@ -1,0 +1,542 @@
+"""The recording server around its sans-IO parts: SIP events in, work at the media process, the journal, answers out.
+
+Sessions run side by side, each in its own order. The way of an INVITE: admission (endpoint) → assessment (siprec) →
+ports from the media process, where what arrives is kept from then on (S38) → the session's state durable in the journal,
+in a group with all the others → 200. The disk is never waited for call by call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from callward.media.protocol import MediaError
+from callward.platform.ids import new_ulid
+from callward.platform.telemetry import logger
+from callward.provisioning.snapshot import Peer
+from callward.recorder import metrics, negotiation
+from callward.recorder.ability import RETRY_AFTER_S, Ability
+from callward.recorder.actions import Action, MediaLine
+from callward.recorder.live_session import LiveSession
+from callward.recorder.notebook import Notebook, blank_keys
+from callward.recorder.session import RecordingSession
+from callward.recorder.session_data import SessionData
+from callward.recorder.snapshot import Directory, SnapshotFile
+from callward.recorder.track_work import TrackWork
+from callward.records.events import RecordingEnded
+from callward.sip.dialog import Dialog, DialogState
+from callward.sip.endpoint import Endpoint, SipUseError
+from callward.sip.events import (
+    AckReceived,
+    Cause,
+    Event,
+    Failed,
+    InviteReceived,
+    ProvisionalAcknowledged,
+    ReinviteReceived,
+    RequestReceived,
+    ResponseReceived,
+    RetryDue,
+    SessionRefreshDue,
+    Terminated,
+)
+from callward.sip.exchange import IncomingRequest
+from callward.sip.message import Request
+from callward.sip.sdp import SdpFailure, SessionDescription
+from callward.siprec.admission import ACCEPT, Refuse, assess_invite
+from callward.siprec.observation import Observation, observe
+from callward.siprec.oddity import Oddity
+from callward.siprec.peer import PeerProfile, profile_named
+from callward.siprec.snapshot_request import snapshot_request
+
+AUTOMATIC_DIALECT = "automatic"
+_WHY = {
+    Cause.REMOTE_BYE: "bye",
+    Cause.SESSION_EXPIRED: "timer",
+    Cause.LOCAL_BYE: "timer",
+    Cause.GONE: "recovered",
+}
+
+
+class Clock(Protocol):
+    """What the service needs of the driver."""
+
+    def now(self) -> float: ...
+
+    def flush(self) -> None: ...
+
+
+class RecorderService:
+    """Handles the endpoint's events. `bind` gives it the endpoint and its driver before the first event."""
+
+    def __init__(
+        self,
+        *,
+        notebook: Notebook,
+        tracks: TrackWork,
+        snapshot: SnapshotFile,
+        advertised_address: str,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self.notebook = notebook
+        self.tracks = tracks
+        self.snapshot = snapshot
+        self.ability = Ability(False, "start", "the recorder is starting")
+        self.sessions: dict[str, LiveSession] = {}
+        self._address = advertised_address
+        self._entropy = entropy
+        self._dirty: set[LiveSession] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._endpoint: Endpoint
+        self._driver: Clock
+
+    def bind(self, endpoint: Endpoint, driver: Clock) -> None:
+        self._endpoint = endpoint
+        self._driver = driver
+
+    # Events of the endpoint ------------------------------------------------------------------------------------------
+
+    def on_event(self, event: Event) -> None:
+        """Synchronous and quick: what takes time goes into the session's turn."""
+        match event:
+            case InviteReceived():
+                self._invite(event)
+            case ReinviteReceived():
+                self._in_dialog(event.dialog, event.exchange, self._renegotiate)
+            case RequestReceived():
+                self._request(event)
+            case AckReceived():
+                self._acknowledged(event)
+            case Terminated():
+                self._terminated(event)
+            case ProvisionalAcknowledged(exchange=exchange) if exchange is not None:
+                self._respond(exchange, 488)
+            case SessionRefreshDue():
+                self._refresh(event.dialog)
+            case Failed() | ResponseReceived() | RetryDue():
+                logger.debug("request_of_ours_ended", outcome=type(event).__name__)
+
+    def _invite(self, event: InviteReceived) -> None:
+        started = self._driver.now()
+        peer = event.peer
+        if not isinstance(peer, Peer):
+            self._refuse(event.exchange, 403, "unknown_peer")
+            return
+        if not self.ability.able:
+            self._refuse(event.exchange, 503, self.ability.reason)
+            return
+        observation = observe(event.request)
+        profile = _profile(peer)
+        verdict = assess_invite(observation, profile)
+        if isinstance(verdict, Refuse):
+            logger.info("invite_refused", peer=peer.name, status=verdict.status, detail=verdict.detail)
+            metrics.REFUSED.labels("no_recording_session").inc()
+            self._respond(event.exchange, verdict.status, verdict.reason, verdict.headers)
+            return
+        offer = negotiation.session_description(event.request.content_type, event.request.body)
+        if not isinstance(offer, SessionDescription) or observation.streams is None:
+            detail = offer.reason if isinstance(offer, SdpFailure) else "a recording session begins with an offer"
+            self._refuse(event.exchange, 488, "no_offer", (("Warning", f'399 callward "{detail}"'),))
+            return
+        at = _utc_now()
+        data = SessionData(
+            id=new_ulid(),
+            peer_id=peer.id,
+            peer_name=peer.name,
+            address=_join(event.flow.remote),
+            profile=profile.name,
+            began_at=at,
+        )
+        live = LiveSession(self._core(data, self.snapshot.directory, peer), event.dialog, heard_at=started)
+        event.dialog.note = live
+        self.sessions[live.id] = live
+        metrics.SESSIONS.set(len(self.sessions))
+        self._spawn(self._establish(live, event, observation, offer, at, verdict.oddities, started))
+
+    def _core(self, data: SessionData, directory: Directory, peer: Peer) -> RecordingSession:
+        return RecordingSession(
+            data,
+            make_id=lambda _: new_ulid(),
+            entropy=self._entropy,
+            organisation_of=lambda groups, numbers: directory.organisation(peer, groups, numbers),
+        )
+
+    async def _establish(
+        self,
+        live: LiveSession,
+        event: InviteReceived,
+        observation: Observation,
+        offer: SessionDescription,
+        at: datetime,
+        oddities: Sequence[Oddity],
+        started: float,
+    ) -> None:
+        core = live.core
+        async with live.turn:
+            lines = negotiation.read_lines(offer, event.flow.remote[0])
+            self._keep_message(live, event.request, at)
+            actions = core.offer(observation, lines, at)
+            core.note("odd_signalling", oddities)
+            await self._work(live, actions)
+            if not core.local_streams():
+                reasons = "; ".join(dict.fromkeys(step.reason for step in core.data.plan if step.reason))
+                status = 488 if not any(line.refusal == "" and _is_wanted(line) for line in lines) else 503
+                logger.warning("session_not_established", session=live.id, status=status, reasons=reasons)
+                self._refuse(event.exchange, status, "no_stream" if status == 488 else "media")
+                await self._end(live, "error", None)
+                return
+            self._answer_body(live, offer)
+            self._remember(live)
+            await self.notebook.durable()
+            if not self._respond(event.exchange, 200, body=core.data.local_description.encode()):
+                await self._end(live, "error", None)
+                return
+            metrics.SET_UP_SECONDS.observe(self._driver.now() - started)
+            core.answered(_utc_now())
+            self._remember(live)
+            self._tell(live)
+
+    def _request(self, event: RequestReceived) -> None:
+        method = event.request.method
+        if event.dialog is not None and method in ("UPDATE", "INFO", "MESSAGE"):
+            self._in_dialog(event.dialog, event.exchange, self._renegotiate)
+        elif method == "OPTIONS":
+            if self.ability.able or event.dialog is not None:
+                self._respond(event.exchange, 200, headers=(("Accept", ACCEPT),))
+            else:
+                self._respond(event.exchange, 503, headers=_retry_after())
+        else:
+            self._respond(event.exchange, 405 if event.dialog is None else 501)
+
+    def _in_dialog(
+        self,
+        dialog: Dialog,
+        exchange: IncomingRequest,
+        work: Callable[[LiveSession, IncomingRequest], Coroutine[Any, Any, None]],
+    ) -> None:
+        live = dialog.note
+        if not isinstance(live, LiveSession):
+            self._respond(exchange, 481)
+            return
+        self._heard(live)
+        self._spawn(self._in_turn(live, exchange, work))
+
+    async def _in_turn(
+        self,
+        live: LiveSession,
+        exchange: IncomingRequest,
+        work: Callable[[LiveSession, IncomingRequest], Coroutine[Any, Any, None]],
+    ) -> None:
+        async with live.turn:
+            if live.core.data.ended:
+                self._respond(exchange, 481)
+            else:
+                await work(live, exchange)
+
+    async def _renegotiate(self, live: LiveSession, exchange: IncomingRequest) -> None:
+        """Re-INVITE, UPDATE or INFO: SDP, metadata, both or nothing."""
+        request = exchange.request
+        observation = observe(request)
+        offer = negotiation.session_description(request.content_type, request.body)
+        if isinstance(offer, SdpFailure):
+            self._respond(exchange, 488, headers=(("Warning", f'399 callward "{offer.reason}"'),))
+            return
+        body = b""
+        if offer is not None and request.method in ("INVITE", "UPDATE"):
+            await self._renew(live, request, observation, offer, exchange.flow.remote[0])
+            self._answer_body(live, offer)
+            body = live.core.data.local_description.encode()
+        elif observation.raw_metadata:
+            await self._describe(live, request, observation)
+        if request.method == "INVITE" and offer is None:
+            body = self._own_offer(live)
+        self._remember(live)
+        await self.notebook.durable()
+        self._respond(exchange, 200, body=body)
+        self._remember(live)
+        self._tell(live)
+
+    async def _renew(
+        self, live: LiveSession, request: Request, observation: Observation, offer: SessionDescription, source: str
+    ) -> None:
+        at = _utc_now()
+        self._keep_message(live, request, at)
+        await self._work(live, live.core.offer(observation, negotiation.read_lines(offer, source), at))
+
+    async def _describe(self, live: LiveSession, request: Request, observation: Observation) -> None:
+        at = _utc_now()
+        self._keep_message(live, request, at)
+        await self._work(live, live.core.describe(observation, at))
+
+    def _acknowledged(self, event: AckReceived) -> None:
+        """The ACK; with the answer when our 200 carried the offer (S33)."""
+        live = event.dialog.note
+        if not isinstance(live, LiveSession):
+            return
+        self._heard(live)
+        if event.request.body:
+            self._spawn(self._take_answer(live, event))
+
+    async def _take_answer(self, live: LiveSession, event: AckReceived) -> None:
+        async with live.turn:
+            if live.core.data.ended:
+                return
+            observation = observe(event.request)
+            answer = negotiation.session_description(event.request.content_type, event.request.body)
+            if isinstance(answer, SessionDescription):
+                await self._renew(live, event.request, observation, answer, event.exchange.flow.remote[0])
+            elif observation.raw_metadata:
+                await self._describe(live, event.request, observation)
+            self._remember(live)
+            self._tell(live)
+
+    def _terminated(self, event: Terminated) -> None:
+        live = event.dialog.note
+        if not isinstance(live, LiveSession):
+            return
+        live.dialog = None
+        why = _WHY.get(event.cause, "error")
+        if live.recovered and event.cause in (Cause.TIMEOUT, Cause.TRANSPORT, Cause.GONE):
+            why = "recovered"
+        self._spawn(self._end_in_turn(live, why, event.request))
+
+    async def _end_in_turn(self, live: LiveSession, why: str, request: Request | None) -> None:
+        async with live.turn:
+            await self._end(live, why, request)
+
+    async def _end(self, live: LiveSession, why: Any, request: Request | None) -> None:
+        """Close all tracks, then tell of it. Metadata in a BYE counts (S12)."""
+        at = _utc_now()
+        observation = None
+        if request is not None and request.method == "BYE":
+            observation = observe(request)
+            if observation.raw_metadata:
+                self._keep_message(live, request, at)
+        actions = live.core.end(why, at, observation)
+        if live.core.data.answered:
+            self._remember(live)  # a crash while closing goes on with closing
+        await self._work(live, actions)
+        self._tell(live)
+        if live.core.finished:
+            self.notebook.gone(live.id)
+            self.sessions.pop(live.id, None)
+            self._dirty.discard(live)
+            metrics.SESSIONS.set(len(self.sessions))
+
+    # What the service does by itself ----------------------------------------------------------------------------------
+
+    def tell_changes(self) -> None:
+        """About once a second: one update event for each recording that changed."""
+        at = _utc_now()
+        for live in list(self._dirty):
+            self._dirty.discard(live)
+            live.core.flush(at)
+            self._write_events(live)
+
+    def set_ability(self, ability: Ability) -> None:
+        self.ability = ability
+        self._endpoint.accepting = ability.able
+        metrics.ABLE.set(ability.able)
+
+    def track_ended(self, track: str, why: str) -> None:
+        """The media process ended a track by itself."""
+        for live in self.sessions.values():
+            if any(stream.track == track for stream in live.core.data.streams.values()):
+                self._spawn(self._lose(live, track, why))
+                return
+
+    async def _lose(self, live: LiveSession, track: str, why: str) -> None:
+        async with live.turn:
+            await self._work(live, live.core.lost(track, why, _utc_now()))
+            self._remember(live)
+            self._tell(live)
+
+    def hang_up(self, live: LiveSession, why: str) -> None:
+        """End a session from our side: BYE where there still is a dialog."""
+        if live.dialog is not None and live.dialog.state is DialogState.CONFIRMED:
+            dialog, live.dialog = live.dialog, None
+            dialog.note = None
+            self._endpoint.bye(dialog, self._driver.now())
+            self._driver.flush()
+        self._spawn(self._end_in_turn(live, why, None))
+
+    def probe(self, live: LiveSession) -> None:
+        """Ask a client that was silent since our restart whether its dialog still lives;
+
+        481 or no answer ends the session.
+        """
+        live.probed = True
+        if live.dialog is not None:
+            self._endpoint.request_in_dialog(live.dialog, "OPTIONS", self._driver.now())
+            self._driver.flush()
+
+    def adopt(self, live: LiveSession) -> None:
+        """Take a session up again after a restart."""
+        if live.dialog is not None:
+            live.dialog.note = live
+        self.sessions[live.id] = live
+        metrics.SESSIONS.set(len(self.sessions))
+        metrics.RECOVERED.inc()
+
+    def restored_core(self, data: SessionData) -> RecordingSession:
+        """The core of a recovered session; a peer that is not on the list any more keeps what it had."""
+        directory = self.snapshot.directory
+        peer = directory.peer_by_id(data.peer_id) or Peer(id=data.peer_id, name=data.peer_name)
+        return self._core(data, directory, peer)
+
+    async def attach(self, live: LiveSession, listed: Any, *, restarted: bool) -> None:
+        """Bring one session and the media process together after a connect."""
+        async with live.turn:
+            actions = await self.tracks.attach(live.core, listed, restarted=restarted)
+            await self._work(live, actions)
+            if live.core.data.ended:
+                await self._end(live, "recovered", None)
+            else:
+                self._remember(live)
+                self._tell(live)
+
+    async def settle(self, timeout_s: float) -> None:
+        """Wait for the work under way, at most so long."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=timeout_s)
+
+    # Small steps -----------------------------------------------------------------------------------------------------
+
+    async def _work(self, live: LiveSession, actions: Sequence[Action]) -> None:
+        for asked in await self.tracks.perform(live.core, actions):
+            dialog = live.dialog
+            if dialog is None or dialog.state is not DialogState.CONFIRMED or not dialog.can_update:
+                continue
+            request = snapshot_request(asked.reason)
+            content_type = dict(request.headers).get("Content-Type", "")
+            headers = tuple((name, value) for name, value in request.headers if name != "Content-Type")
+            try:
+                self._endpoint.request_in_dialog(
+                    dialog,
+                    request.method,
+                    self._driver.now(),
+                    headers=headers,
+                    body=request.body,
+                    content_type=content_type,
+                )
+                self._driver.flush()
+            except SipUseError as error:
+                logger.info("snapshot_not_asked", session=live.id, error=str(error))
+
+    def _answer_body(self, live: LiveSession, offer: SessionDescription) -> None:
+        """Make our answer and keep it. The version grows with each (RFC 3264 section 8)."""
+        data = live.core.data
+        data.sdp_version += 1
+        live.description = negotiation.answer(
+            offer,
+            data.plan,
+            live.core.local_streams(),
+            address=self._address,
+            session_id=_number_of(data),
+            version=data.sdp_version,
+        )
+        data.local_description = str(live.description)
+
+    def _own_offer(self, live: LiveSession) -> bytes:
+        """For an offerless re-INVITE: what is open now (S08)."""
+        data = live.core.data
+        last = live.description or negotiation.parse_own(data.local_description)
+        data.sdp_version += 1
+        live.description = negotiation.own_offer(
+            last, address=self._address, session_id=_number_of(data), version=data.sdp_version
+        )
+        data.local_description = str(live.description)
+        return data.local_description.encode()
+
+    def _refresh(self, dialog: Dialog) -> None:
+        live = dialog.note
+        if isinstance(live, LiveSession) and dialog.can_offer:
+            self._endpoint.reinvite(dialog, self._driver.now(), body=live.core.data.local_description.encode())
+            self._driver.flush()
+
+    def _heard(self, live: LiveSession) -> None:
+        live.heard_at = self._driver.now()
+        live.recovered = False
+
+    def _keep_message(self, live: LiveSession, request: Request, at: datetime) -> None:
+        raw = blank_keys(request.raw or request.to_bytes())
+        number = live.core.data.messages
+        live.notes.add(number, at, raw)
+        self.notebook.message(live.id, number, at, raw)
+
+    def _remember(self, live: LiveSession) -> None:
+        self.notebook.session(live.core.data, live.dialog.to_state() if live.dialog is not None else None)
+
+    def _tell(self, live: LiveSession) -> None:
+        self._write_events(live)
+        if live.core.dirty:
+            self._dirty.add(live)
+
+    def _write_events(self, live: LiveSession) -> None:
+        for event in live.core.take_events():
+            self.notebook.event(event)
+            if isinstance(event, RecordingEnded):
+                metrics.RECORDINGS.labels(event.why).inc()
+
+    def _refuse(
+        self, exchange: IncomingRequest, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        metrics.REFUSED.labels(reason).inc()
+        self._respond(exchange, status, headers=(*headers, *(_retry_after() if status == 503 else ())))
+
+    def _respond(
+        self,
+        exchange: IncomingRequest,
+        status: int,
+        reason: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> bool:
+        sent = self._endpoint.respond(
+            exchange, status, self._driver.now(), reason=reason, headers=tuple(headers), body=body
+        )
+        self._driver.flush()
+        return sent
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(_logged(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    """A defect in the work of one session must not end the others'."""
+    try:
+        await work
+    except MediaError as error:
+        logger.error("media_work_failed", error=str(error))
+    except Exception:
+        logger.exception("session_work_failed")
+
+
+def _profile(peer: Peer) -> PeerProfile:
+    return profile_named(AUTOMATIC_DIALECT if peer.dialect in ("", "auto") else peer.dialect)
+
+
+def _is_wanted(line: MediaLine) -> bool:
+    return line.settings.remote is not None or bool(line.settings.payload_types)
+
+
+def _retry_after() -> tuple[tuple[str, str], ...]:
+    return (("Retry-After", str(RETRY_AFTER_S)),)
+
+
+def _number_of(data: SessionData) -> str:
+    """The `o=` line's session number: the start in milliseconds."""
+    return str(int(data.began_at.timestamp() * 1000))
+
+
+def _join(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)

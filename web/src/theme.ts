@@ -1,0 +1,90 @@
+import { createTheme, type CSSVariablesResolver, type MantineColorsTuple } from "@mantine/core";
+
+const pine: MantineColorsTuple = [
+  "#eef8f6",
+  "#dcefeb",
+  "#b7ded6",
+  "#8cccc0",
+  "#62b8a9",
+  "#3aa392",
+  "#1d8c7c",
+  "#0f766e",
+  "#0c5f59",
+  "#0a4b47",
+];
+const ink: MantineColorsTuple = [
+  "#c9d1d3",
+  "#b4bec1",
+  "#8f9b9f",
+  "#6b787d",
+  "#475459",
+  "#333f44",
+  "#242e32",
+  "#171f22",
+  "#111719",
+  "#0b1011",
+];
+
+export const theme = createTheme({
+  primaryColor: "pine",
+  primaryShade: { light: 7, dark: 6 },
+  colors: { pine, dark: ink },
+  fontFamily: "'Inter Variable', system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
+  fontFamilyMonospace: "ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, 'DejaVu Sans Mono', monospace",
+  defaultRadius: "md",
+  headings: {
+    fontWeight: "620",
+    sizes: { h1: { fontSize: "1.5rem", lineHeight: "1.3" }, h2: { fontSize: "1.15rem" }, h5: { fontSize: "0.95rem" } },
+  },
+  cursorType: "pointer",
+  respectReducedMotion: true,
+  components: {
+    Tooltip: { defaultProps: { withArrow: true, openDelay: 250, multiline: true, maw: 300, events: { hover: true, focus: true, touch: true } } },
+    Badge: { defaultProps: { tt: "none", fw: 520 } },
+  },
+});
+
+/** Colours with a meaning, once per scheme; components name the meaning. */
+export const cssVariables: CSSVariablesResolver = () => ({
+  variables: {},
+  light: {
+    "--mantine-color-body": "#f6f8f8",
+    "--mantine-color-text": "#16211f",
+    "--mantine-color-dimmed": "#5b6967",
+    "--surface": "#ffffff",
+    "--line": "#e1e7e6",
+    "--hover": "#f1f6f5",
+    "--accent-solid": "#0f766e",
+    "--lift": "0 1px 2px rgb(0 0 0 / 4%), 0 16px 40px -16px rgb(15 42 40 / 16%)",
+    "--wave-0": "#0f766e",
+    "--wave-0-rest": "#a9d3cc",
+    "--wave-1": "#4f46b8",
+    "--wave-1-rest": "#c3c0ea",
+    "--wave-2": "#b45309",
+    "--wave-2-rest": "#ebcfae",
+    "--wave-3": "#9d3a78",
+    "--wave-3-rest": "#e5bfd7",
+    "--gap": "#d9480f",
+    "--playhead": "#16211f",
+  },
+  dark: {
+    "--mantine-color-body": "#0e1416",
+    "--mantine-color-text": "#dbe4e3",
+    "--mantine-color-dimmed": "#8fa09e",
+    "--surface": "#151d1f",
+    "--line": "#263134",
+    "--hover": "#1a2427",
+    "--accent-solid": "#1d8c7c",
+    "--lift": "none",
+    "--wave-0": "#3fb8a5",
+    "--wave-0-rest": "#265850",
+    "--wave-1": "#9a93f0",
+    "--wave-1-rest": "#454274",
+    "--wave-2": "#e8a557",
+    "--wave-2-rest": "#664a29",
+    "--wave-3": "#df83bd",
+    "--wave-3-rest": "#623a54",
+    "--gap": "#ff8a5c",
+    "--playhead": "#f1f6f5",
+  },
+});

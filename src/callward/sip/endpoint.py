@@ -389,6 +389,18 @@ class Endpoint:
         """Counts since start, by name, for metrics: see docs/reference/sip-endpoint.md."""
         return self._context.counters
 
+    def count(self, name: str) -> None:
+        """Add one to a counter; the driver counts what never reaches the endpoint."""
+        self._context.count(name)
+
+    @property
+    def awaits_answers(self) -> bool:
+        """True while a request of ours has no final answer, or a BYE waits for an ACK."""
+        open_states = ("calling", "trying", "proceeding")
+        return any(t.state in open_states for t in self._requests.transactions.values()) or any(
+            dialog.bye_later is not None for dialog in self._dialogs
+        )
+
     @property
     def sizes(self) -> Mapping[str, int]:
         """What is held now: `server_transactions`, `client_transactions`, `dialogs`, `timers`."""

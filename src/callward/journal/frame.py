@@ -68,8 +68,8 @@ def decode(data: bytes | memoryview, position: int, *, offset: int) -> Frame | N
     payload = bytes(data[start : start + length])
     if len(payload) != length:
         return None
-    tail = _AFTER_CRC.pack(kind, own_offset, durable)
-    if crc != zlib.crc32(payload, zlib.crc32(tail, zlib.crc32(_BEFORE_CRC.pack(magic, length)))):
+    tail = data[position + _BEFORE_CRC.size + 4 : start]
+    if crc != zlib.crc32(payload, zlib.crc32(tail, zlib.crc32(data[position : position + _BEFORE_CRC.size]))):
         return None
     return Frame(offset=own_offset, kind=kind, durable=durable, payload=payload)
 

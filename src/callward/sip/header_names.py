@@ -189,6 +189,9 @@ for _short, _name in _COMPACT.items():
 
 KEYS: dict[str, str] = {spelling: name.lower() for spelling, name in CANONICAL.items()}
 
+KEY_AND_NAME: dict[str, tuple[str, str]] = {spelling: (name.lower(), name) for spelling, name in CANONICAL.items()}
+"""Both for every usual spelling: one look-up per header line."""
+
 
 def canonical_name(name: str) -> str:
     """The usual spelling of a header name; compact forms are expanded, unknown names stay as written (spaces around them gone)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callward.sip.grammar import is_token
-from callward.sip.header_names import CANONICAL, KEYS
+from callward.sip.header_names import KEY_AND_NAME
 from callward.sip.headers import Headers
 from callward.sip.limits import Limits
 
@@ -41,10 +41,10 @@ def end_of_head(data: bytes | bytearray, start: int = 0) -> tuple[int, int] | No
     return (crlf, crlf + 3) if crlf >= 0 else None
 
 
-def _text(data: bytes) -> list[str]:
-    """The lines of a head as text: UTF-8, and Latin-1 for a line that is not UTF-8."""
+def _text(data: bytes) -> str:
+    """A head as text: UTF-8, and Latin-1 for each line that is not UTF-8."""
     try:
-        return data.decode("utf-8").split("\n")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         lines: list[str] = []
         for line in data.split(b"\n"):
@@ -52,7 +52,7 @@ def _text(data: bytes) -> list[str]:
                 lines.append(line.decode("utf-8"))
             except UnicodeDecodeError:
                 lines.append(line.decode("latin-1"))
-        return lines
+        return "\n".join(lines)
 
 
 def read_head(data: bytes, limits: Limits) -> Head:
@@ -63,56 +63,63 @@ def read_head(data: bytes, limits: Limits) -> Head:
         data = data[: limits.head_bytes]
     if data.count(b"\n") > limits.headers * 2:
         head.refuse(513, "Too Many Headers")
-    lines = _text(data)
+    text = _text(data)
+    if text[-1:] == "\r":
+        text = text[:-1]  # of the last header's CRLF, whose LF was taken for the end of the head
+    lines, bare = _lines(text)
+    if bare:
+        head.refuse(400, "Bad Line End")
     if head.status:
         lines = lines[:BEST_EFFORT_LINES]
-    start_line = lines[0]
-    head.start_line = start_line[:-1] if start_line[-1:] == "\r" else start_line
-    if "\r" in head.start_line:
-        head.refuse(400, "Bad Line End")
+    head.start_line = lines[0]
     items: list[tuple[str, str, str]] = []
-    line_limit = limits.line_bytes
-    position = 1
-    count = len(lines)
-    while position < count:
-        line = lines[position]
-        position += 1
-        if position < count and lines[position][:1] in (" ", "\t"):
-            folded = [line.rstrip("\r")]
-            while position < count and lines[position][:1] in (" ", "\t"):
-                folded.append(lines[position].strip(" \t\r"))
-                position += 1
-            line = " ".join(folded)
-        elif line[-1:] == "\r":
-            line = line[:-1]
-        if len(line) > line_limit:
-            head.refuse(513, "Header Line Too Long")
-            continue
+    append = items.append
+    longest = limits.line_bytes if len(data) > limits.line_bytes else 0
+    for line in lines[1:]:
         name, colon, value = line.partition(":")
-        key = KEYS.get(name)
-        if key is None:
-            if not colon:
-                if position < count or line.strip(" \t"):
-                    head.refuse(400, "Header Without Colon")
-                continue
+        known = KEY_AND_NAME.get(name)
+        if longest and len(line) > longest:
+            head.refuse(513, "Header Line Too Long")
+        elif known is not None and colon:
+            append((known[0], known[1], value.strip(" \t")))
+        elif colon:
             name = name.rstrip(" \t")
-            if not is_token(name):
+            if is_token(name):
+                key, name = KEY_AND_NAME.get(name) or KEY_AND_NAME.get(name.lower()) or (name.lower(), name)
+                append((key, name, value.strip(" \t")))
+            else:
                 head.refuse(400, "Bad Header Name")
-                continue
-            key = KEYS.get(name) or name.lower()
-            key = KEYS.get(key, key)
-            name = CANONICAL.get(key, name)
-        else:
-            name = CANONICAL[name]
-        if "\r" in line:
-            head.refuse(400, "Bad Line End")
-            continue
-        items.append((key, name, value.strip(" \t")))
+        elif line.strip(" \t"):
+            head.refuse(400, "Header Without Colon")
     if len(items) > limits.headers:
         head.refuse(513, "Too Many Headers")
         del items[limits.headers :]
     head.headers = Headers.of_normalised(items)
     return head
+
+
+def _lines(text: str) -> tuple[list[str], bool]:
+    """The lines without their ends, folded ones joined by one space (RFC 3261 7.3.1), and whether a bare CR was among them."""
+    bare = False
+    ends = text.count("\r\n")
+    if text.count("\n") == ends and text.count("\r") == ends:
+        lines = text.split("\r\n")
+    else:
+        bare = text.count("\r") != ends
+        lines = text.replace("\r\n", "\n").split("\n")
+    if "\n " not in text and "\n\t" not in text:
+        return lines, bare
+    unfolded = [lines[0]]
+    pieces: list[str] = []
+    for line in lines[1:]:
+        if line[:1] in (" ", "\t") and pieces:
+            pieces.append(line.strip(" \t"))
+            continue
+        if pieces:
+            unfolded.append(" ".join(pieces))
+        pieces = [line]
+    unfolded.append(" ".join(pieces))
+    return unfolded, bare
 
 
 def content_length(headers: Headers) -> int | str | None:

@@ -2,7 +2,7 @@
 
 In this order: `<send>` of the participants; `<recv>` (the one of two who does not hear a stream is heard in it); the labels a_leg and b_leg
 (FRAFOS); a mixed stream holds everybody; the order of streams and participants. Guesses are only made where the metadata says nothing at
-all about who sends: a snapshot that says that nobody sends is a hold (S24).
+all about who sends; on a hold nobody sends (S24), and a stream still belongs to the party that it did before.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def guessed_to_be_heard(
     """Participants of one of `count` audio streams, the one at `position`, when no association says anything."""
     if any(heard.sends or heard.receives for heard in snapshot.heard.values()) or not participants:
         return ()
-    if snapshot.heard and set(snapshot.heard) >= set(participants):
-        return ()  # said of everybody: a hold
+    if snapshot.heard and len(participants) != count:
+        return ()  # said of somebody: nobody is heard (a hold); whose stream it is can be told only where all fits
     leg = _LEGS.get(label.lower())
     if leg is not None:
         return participants[leg : leg + 1]

@@ -77,7 +77,7 @@ class Observation:
     user_agent: str = ""
     """User-Agent or Server."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Further headers that a dialect reads, by lower-case name, the first value of each."""
+    """Further headers that a dialect reads, by lower-case name; several values are joined by commas."""
     contact_parameters: Mapping[str, str] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     """Option tags of Require, lower case."""
@@ -228,5 +228,6 @@ def _further_headers(headers: Headers) -> dict[str, str]:
     for name, value in headers:
         key = name.lower()
         if (key.startswith(("x-", "cisco-", "p-")) or key in _READ_BY_DIALECTS) and len(found) < MAX_HEADERS:
-            found.setdefault(clean(key, 100), clean(value, MAX_HEADER_CHARACTERS))
+            key = clean(key, 100)
+            found[key] = clean(f"{found[key]}, {value}" if key in found else value, MAX_HEADER_CHARACTERS)
     return found

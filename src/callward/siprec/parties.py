@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import repeat
 
-from callward.siprec.addresses import number_of, same_address, same_number
+from callward.siprec.addresses import number_of, same_address, same_number, user_of
+from callward.siprec.dialects.cisco import PARTICIPANT_HEADER, bridged_party, forked_parties
 from callward.siprec.dialects.hints import Hints
 from callward.siprec.extension_reading import as_tree
 from callward.siprec.history import CallHistory, Member
@@ -13,6 +16,7 @@ from callward.siprec.metadata import NameId
 from callward.siprec.observation import Address, Observation
 from callward.siprec.picture import CallDirection, PictureParty, Role
 
+_NO_CALL = frozenset({"OPTIONS", "REGISTER", "INFO", "MESSAGE", "SUBSCRIBE", "NOTIFY"})
 _NO_NAMES = frozenset({"", "unknown", "anonymous", "unavailable", "null", "none"})
 
 
@@ -25,15 +29,30 @@ def parties_of(call: CallHistory, hints: Hints, opening: Observation) -> tuple[P
 
 
 def parties_of_headers(opening: Observation) -> tuple[PictureParty, ...]:
-    """Without metadata From and To may be all there is (Cisco network-based, lost metadata)."""
+    """Without metadata the headers may be all there is (Cisco's other ways of recording, lost metadata)."""
+    if opening.method in _NO_CALL:
+        return ()
+    if forked := forked_parties(opening.headers.get(PARTICIPANT_HEADER, "")):
+        return tuple(
+            PictureParty(f"party-{place}", party.aor, number=number_of(party.aor), role=role)
+            for place, (party, role) in enumerate(zip(forked, _roles_in_order(), strict=False))
+        )
+    if (side := bridged_party(opening.from_.uri)) is not None:
+        return (PictureParty("caller", side.aor, _name(opening.from_.name), number_of(side.aor)),)
     parties = []
+    # RFC 7866 puts the recording client and the recorder into From and To; others put the parties there.
+    is_client = "+sip.src" in opening.contact_parameters
     for role, address in ((Role.CALLER, opening.from_), (Role.CALLED, opening.to)):
         number = number_of(address.uri)
-        if address.uri and (number or role is Role.CALLER):
+        if number or (role is Role.CALLER and user_of(address.uri) and not is_client):
             parties.append(PictureParty(role.value, address.uri, _name(address.name), number, role))
-    if ";x-nearend" in opening.from_.uri.lower() or ";x-farend" in opening.from_.uri.lower():
-        return tuple(parties[:1])  # CUCM records each side in a dialog of its own; To is the recorder
     return tuple(parties)
+
+
+def _roles_in_order() -> Iterator[Role]:
+    yield Role.CALLER
+    yield Role.CALLED
+    yield from repeat(Role.OTHER)
 
 
 def direction_of(parties: tuple[PictureParty, ...], hints: Hints) -> CallDirection:
@@ -125,7 +144,7 @@ def _with_roles(parties: tuple[PictureParty, ...], hints: Hints) -> tuple[Pictur
             caller = 1 - called
         elif called < 0 <= caller:
             called = 1 - caller
-    if caller < 0 and called < 0 and parties:
+    if caller < 0 and called < 0 and len(parties) > 1:
         # The order of the document: clients describe the caller first.
         caller, called = 0, 1
     roles = {caller: Role.CALLER, called: Role.CALLED}
@@ -143,7 +162,7 @@ def _find(parties: tuple[PictureParty, ...], told: str) -> int:
 
 
 def _with_recorded(parties: tuple[PictureParty, ...], hints: Hints) -> tuple[PictureParty, ...]:
-    if not any(_is_recorded(party, hints) for party in parties) and hints.direction in ("in", "out"):
+    if hints.recorded and hints.direction in ("in", "out") and not any(_is_recorded(party, hints) for party in parties):
         wanted = Role.CALLER if hints.direction == "out" else Role.CALLED
         return tuple(replace(party, recorded=party.role is wanted) for party in parties)
     return tuple(replace(party, recorded=_is_recorded(party, hints)) for party in parties)

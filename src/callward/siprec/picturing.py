@@ -11,7 +11,7 @@ from callward.siprec.extension_reading import as_tree, put
 from callward.siprec.heard import guessed_to_be_heard, match_streams, on_hold, said_to_be_heard
 from callward.siprec.history import ONLY_CALL, CallHistory
 from callward.siprec.identifiers import identity_key
-from callward.siprec.metadata import Group, Stream
+from callward.siprec.metadata import Group, Session, Stream
 from callward.siprec.observation import Observation
 from callward.siprec.oddity import join_oddities
 from callward.siprec.offered import Direction, OfferedStream
@@ -33,7 +33,7 @@ def picture(state: SessionState) -> Picture:
     """The picture of a session as known now. Pure: call it after each `advance`."""
     opening = state.opening or _NOTHING
     made = [_call(state, call, opening) for call in state.calls]
-    calls = tuple(call for call, _ in made) or _call_of_headers(opening)
+    calls = tuple(call for call, _ in made) or _call_of_headers(state, opening)
     hidden = frozenset(key for _, hints in made for key in hints.not_parties)
     streams = _streams(state, calls, hidden)
     current = next((call for call in calls if call.ended_at is None), calls[-1] if calls else None)
@@ -95,17 +95,21 @@ def _call(state: SessionState, call: CallHistory, opening: Observation) -> tuple
     return pictured, hints
 
 
-def _call_of_headers(opening: Observation) -> tuple[PictureCall, ...]:
+def _call_of_headers(state: SessionState, opening: Observation) -> tuple[PictureCall, ...]:
     parties = parties_of_headers(opening)
     if not parties:
         return ()
+    told = Told(Session(""), None, {}, (), opening.headers, opening.from_.uri, opening.from_.name, opening.to.uri)
+    ids = _ids_of_headers(opening)
+    for name, value in read_hints(state.vendor, told).session_ids.items():
+        _add(ids, name, value)
     return (
         PictureCall(
             key=ONLY_CALL,
             caller=with_role(parties, Role.CALLER),
             called=with_role(parties, Role.CALLED),
             parties=parties,
-            session_ids=_ids_of_headers(opening),
+            session_ids=ids,
         ),
     )
 

@@ -149,6 +149,8 @@ class _Document:
     def _participant(self, node: Node) -> Participant | None:
         names = [self._name_id(child) for child in self._spelling.children(node, "nameid", "aor")]
         names = [name for name in names if name.aor or name.name][:MAX_NAMES]
+        if names and not names[0].name:  # before the RFC the name stood beside the address
+            names[0] = NameId(names[0].aor, self._spelling.text(node, "name"))
         id_ = self._id(node, "participant", f"aor-{names[0].aor}" if names else "")
         if not id_:
             return None
@@ -159,7 +161,7 @@ class _Document:
             self._references(node, "send"),
             self._references(node, "recv"),
             self._period(node),
-            self._extensions(node, "nameid", "aor", "send", "recv", "session", "sessionref"),
+            self._extensions(node, "nameid", "aor", "name", "send", "recv", "session", "sessionref"),
         )
 
     def _name_id(self, node: Node) -> NameId:

@@ -6,6 +6,7 @@ headers that only one vendor sends, then the product names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,9 @@ _MAX_EXTENSIONS = 2000
 
 _WEBEX_ID = "Y2lzY29zcGFyaz"
 """Start of the opaque ids of Webex: base64 of `ciscospark`."""
+
+_AVAYA_UCID = re.compile(r"\s*[0-9a-f]{2}fa08[0-9a-f]{16}", re.I)
+"""User-to-user data with a UCID of Avaya in it; others pass it on, but name themselves."""
 
 _EXTENSION_SIGNS: tuple[tuple[str, Callable[[Extension], bool]], ...] = (
     ("oracle", lambda e: "acmepacket" in e.namespace.lower() or e.prefix.lower() == "apkt"),
@@ -130,6 +134,8 @@ def _of_signalling(seen: Observation) -> str:
     if any(sign in addresses for sign in ("x-nearend", "x-farend", "x-refci")):
         return "cisco"
     if "asbce" in addresses:
+        return "avaya"
+    if not seen.user_agent and _AVAYA_UCID.match(seen.headers.get("user-to-user", "")):
         return "avaya"
     if "src" in seen.contact_parameters and "siprec" not in seen.required:
         return "broadworks"

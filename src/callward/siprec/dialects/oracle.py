@@ -16,7 +16,7 @@ def read(told: Told) -> Hints:
             others.append(key)
     return Hints(
         session_ids=given(
-            ucid=find_text(told.all_extensions, "ucid"),
+            ucid=find_text(told.all_extensions, "ucid").partition(";")[0],
             in_realm=find_text(told.all_extensions, "in-realm", "inRealm"),
             sip_call_id=_header(told, "call-id"),
         ),

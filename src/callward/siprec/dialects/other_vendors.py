@@ -17,17 +17,6 @@ def read_audiocodes(told: Told) -> Hints:
     )
 
 
-def read_cisco(told: Told) -> Hints:
-    return Hints(
-        session_ids=given(
-            cisco_guid=told.headers.get("cisco-guid"),
-            cisco_gucid=told.headers.get("cisco-gucid"),
-            near_end_ref=_uri_parameter(told.from_uri, "x-refci"),
-            far_end_ref=_uri_parameter(told.from_uri, "x-farendrefci"),
-        )
-    )
-
-
 def read_jambonz(told: Told) -> Hints:
     """Its source writes the calling number under `callednumber` and the called one under `callingnumber`."""
     written_called = find_text(told.all_extensions, "callednumber")
@@ -69,11 +58,3 @@ def read_plain(told: Told) -> Hints:
             or avaya.ucid_of(told.headers.get("user-to-user", ""))
         )
     )
-
-
-def _uri_parameter(uri: str, name: str) -> str:
-    for parameter in uri.split(";")[1:]:
-        key, _, value = parameter.partition("=")
-        if key.strip().lower() == name:
-            return value.strip("> ")
-    return ""

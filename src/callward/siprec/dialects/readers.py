@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from callward.siprec.dialects import avaya, broadworks, metaswitch, oracle, other_vendors, ribbon
+from callward.siprec.dialects import avaya, broadworks, cisco, metaswitch, oracle, other_vendors, ribbon
 from callward.siprec.dialects.hints import Hints, Reader, Told
 
 _READERS: dict[str, Reader] = {
     "audiocodes": other_vendors.read_audiocodes,
     "avaya": avaya.read,
     "broadworks": broadworks.read,
-    "cisco": other_vendors.read_cisco,
+    "cisco": cisco.read,
     "genesys": other_vendors.read_genesys,
     "jambonz": other_vendors.read_jambonz,
     "metaswitch": metaswitch.read,

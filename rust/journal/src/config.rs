@@ -12,7 +12,7 @@ pub struct JournalConfig {
     pub journal_dir: PathBuf,
     /// Host key and key ring. Created when absent, mode 0700.
     pub keys_dir: PathBuf,
-    /// Size of one segment; 256 KiB to 1 GiB. Default 64 MiB.
+    /// Size of one segment; 1 MiB to 1 GiB. Default 64 MiB.
     pub segment_bytes: u64,
     /// Longest time between two sync groups. Default 100 ms.
     pub sync_interval: Duration,
@@ -51,8 +51,8 @@ impl JournalConfig {
 
     pub(crate) fn check(&self) -> Result<(), JournalError> {
         let refuse = |why: &str| Err(JournalError::BadConfig(why.to_owned()));
-        if !(256 << 10..=1 << 30).contains(&self.segment_bytes) || self.segment_bytes % 4096 != 0 {
-            return refuse("segment_bytes must be a multiple of 4096 from 262144 to 1073741824");
+        if !(1 << 20..=1 << 30).contains(&self.segment_bytes) || self.segment_bytes % 4096 != 0 {
+            return refuse("segment_bytes must be a multiple of 4096 from 1048576 to 1073741824");
         }
         if self.sync_interval < Duration::from_millis(1) || self.sync_interval > Duration::from_secs(10) {
             return refuse("sync_interval must be from 1 ms to 10 s");

@@ -96,7 +96,7 @@ impl Feed {
         if !self.dropped.is_empty() {
             self.mark_dropped();
         }
-        self.shared.send(Command::Batch { blocks: std::mem::take(&mut self.batch), bytes: self.batch_bytes, back: self.returned_to.clone() });
+        self.shared.send(Command::Batch { blocks: std::mem::take(&mut self.batch), back: self.returned_to.clone() });
         self.batch_bytes = 0;
         Vec::new()
     }

@@ -241,6 +241,9 @@ class RecordingSession:
         self.data.messages += 1
         found = picture(self.siprec)
         self.data.vendor = found.vendor[:255]
+        if not found.calls and not self.data.conversations.keys() - {PLACEHOLDER}:
+            # Neither metadata nor headers name a call: there is one all the same.
+            found = replace(found, calls=(PictureCall(PLACEHOLDER, session_ids=found.session_ids),))
         return found
 
     def _snapshot_request(self) -> list[Action]:

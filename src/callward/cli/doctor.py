@@ -9,6 +9,7 @@ import resource
 import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -95,8 +96,14 @@ def _database(found: Settings) -> Iterator[Finding]:
 
 def _folder(found: Settings) -> Iterator[Finding]:
     existing = next(p for p in (found.data, *found.data.parents) if p.exists())
-    if not os.access(existing, os.W_OK):
-        yield Finding("data folder", "error", f"{existing} cannot be written", "choose another with CALLWARD_DATA")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        why = error.strerror or "no"
+        yield Finding(
+            "data folder", "error", f"{existing} cannot be written: {why}", "choose another with CALLWARD_DATA"
+        )
         return
     free = shutil.disk_usage(existing).free
     reserve = found.media.disk_reserve_bytes

@@ -19,6 +19,10 @@ _PLAIN_VALUE = re.compile(r"[A-Za-z0-9\-.!%*_+`'~:\[\]/]+")
 _LIST_BREAK = re.compile(r'[",<>\\]')
 _PARAMETER_BREAK = re.compile(r'[";\\]')
 
+_USUAL_NAMES = frozenset(
+    {"tag", "branch", "rport", "received", "lr", "transport", "expires", "q", "boundary", "refresher", "+sip.src"}
+)
+
 MAX_PARAMETERS = 128
 """More parameters than this on one value are a sign of an attack; the value counts as malformed."""
 
@@ -126,23 +130,25 @@ def parse_parameters(text: str) -> Parameters | None:
     parameters: list[tuple[str, str | None]] = []
     for part in parts[1:]:
         name, equals, value = part.partition("=")
-        name = name.strip(" \t")
-        if not name:
-            if equals:
+        if name not in _USUAL_NAMES:
+            name = name.strip(" \t")
+            if not name:
+                if equals:
+                    return None
+                continue
+            if _TOKEN.fullmatch(name) is None:
                 return None
-            continue
-        if _TOKEN.fullmatch(name) is None:
-            return None
         if not equals:
             parameters.append((name, None))
             continue
-        value = value.strip(" \t")
-        if value[:1] == '"':
-            if end_of_quoted(value, 0) != len(value):
+        if '"' in value or " " in value or "\t" in value:
+            value = value.strip(" \t")
+            if value[:1] == '"':
+                if end_of_quoted(value, 0) != len(value):
+                    return None
+                value = unquote(value)
+            elif " " in value or "\t" in value or '"' in value:
                 return None
-            value = unquote(value)
-        elif " " in value or "\t" in value or '"' in value:
-            return None
         parameters.append((name, value))
     return tuple(parameters)
 

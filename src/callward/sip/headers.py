@@ -16,6 +16,11 @@ from callward.sip.header_names import KEYS, LIST_KEYS, canonical_name, key_of
 _LINE_ENDS = str.maketrans({"\r": " ", "\n": " ", "\0": " "})
 
 
+def _one_line(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() else text.translate(_LINE_ENDS)
+
+
 class Headers:
     """Ordered multi-map. Names are compared without case; a compact name means its long form."""
 
@@ -80,14 +85,14 @@ class Headers:
     def add(self, name: str, value: object) -> None:
         """Appends a header line. Line ends in the value become spaces: no header can be injected."""
         name = canonical_name(name)
-        self._items.append((KEYS.get(name) or name.lower(), name, str(value).translate(_LINE_ENDS)))
+        self._items.append((KEYS.get(name) or name.lower(), name, _one_line(value)))
         self._changed()
 
     def set(self, name: str, value: object) -> None:
         """Replaces all lines of that name by one, in the place of the first; appends when there was none."""
         name = canonical_name(name)
         key = KEYS.get(name) or name.lower()
-        item = (key, name, str(value).translate(_LINE_ENDS))
+        item = (key, name, _one_line(value))
         for position, old in enumerate(self._items):
             if old[0] == key:
                 self._items[position] = item
@@ -108,7 +113,7 @@ class Headers:
         name = canonical_name(name)
         key = KEYS.get(name) or name.lower()
         position = next((at for at, item in enumerate(self._items) if item[0] == key), 0)
-        self._items.insert(position, (key, name, str(value).translate(_LINE_ENDS)))
+        self._items.insert(position, (key, name, _one_line(value)))
         self._changed()
 
     def remove_first(self, name: str) -> None:
@@ -126,6 +131,12 @@ class Headers:
 
     def copy(self) -> Headers:
         return Headers.of_normalised(list(self._items))
+
+    def take(self, source: Headers, names: Iterable[str]) -> None:
+        """Appends every line of those names from other headers, as they are and in their order there."""
+        keys = {key_of(name) for name in names}
+        self._items += [item for item in source._items if item[0] in keys]
+        self._changed()
 
     def names(self) -> list[str]:
         """Every name once, in the order of first appearance."""

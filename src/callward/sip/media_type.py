@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from callward.sip.grammar import Parameters, find_parameter, is_token, parse_parameters, print_parameters
 
@@ -50,6 +51,15 @@ class Disposition:
 
 def parse_media_type(text: str) -> MediaType | None:
     """Parses a media type or Accept range; None when malformed. Malformed parameters are dropped: a body's type still counts."""
+    return _parse_usual(text) if len(text) <= 64 else _parse_media_type(text)
+
+
+@lru_cache(maxsize=256)
+def _parse_usual(text: str) -> MediaType | None:
+    return _parse_media_type(text)
+
+
+def _parse_media_type(text: str) -> MediaType | None:
     head, semicolon, rest = text.partition(";")
     kind, slash, subtype = head.partition("/")
     kind = kind.strip(" \t").lower()

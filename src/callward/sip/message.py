@@ -37,6 +37,8 @@ __all__ = [
 DEFAULT = DATAGRAM
 _SEQUENCE_LIBERAL = frozenset({"ACK", "BYE"})
 _VERSION = re.compile(r"SIP/\d+\.\d+", re.IGNORECASE)
+_COPIED = ("Via", "From", "To", "Call-ID", "CSeq")
+"""What every response copies from its request (RFC 3261 8.2.6)."""
 _SINGLE = ("From", "To", "Call-ID", "CSeq", "Max-Forwards")
 TRACE_BYTES = 2_048
 """How much of a refused message is kept for the trace."""
@@ -131,7 +133,7 @@ class ParseFailure:
         return (
             self.method is not None
             and self.method != "ACK"
-            and all(name in self.headers for name in ("Via", "From", "To", "Call-ID", "CSeq"))
+            and all(name in self.headers for name in _COPIED)
             and _first_via(self.headers.get("Via") or "") is not None
         )
 
@@ -143,17 +145,13 @@ def _print(start_line: str, headers: Headers, body: bytes) -> bytes:
 
 def response_to(request: Request | ParseFailure, status: int, reason: str = "", to_tag: str | None = None) -> Response:
     """A response with what every response copies: all Via, From, To (with `to_tag` where it has none), Call-ID, CSeq (RFC 3261 8.2.6)."""
-    source = request.headers
     headers = Headers()
-    for name in ("Via", "From", "To", "Call-ID", "CSeq"):
-        for value in source.get_lines(name):
-            headers.add(name, value)
+    headers.take(request.headers, _COPIED)
     if to_tag is not None:
-        to = parse_address(source.get("To") or "")
+        text = headers.get("To") or ""
+        to = parse_address(text)
         if to is not None and to.tag is None:
-            headers.set(
-                "To", f"{source.get('To')};tag={to_tag}" if ">" in (source.get("To") or "") else to.with_tag(to_tag)
-            )
+            headers.set("To", f"{text};tag={to_tag}" if ">" in text else to.with_tag(to_tag))
     return Response(status, reason or REASON_PHRASES.get(status, ""), headers)
 
 

@@ -14,14 +14,13 @@ both sides with what they had before (RFC 3264 8). What a peer does wrong is a r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from enum import Enum
 
 from callward.sip.answer import DEFAULT_SUITES, Accept, Reject, build_answer
 from callward.sip.negotiated_media import MediaChange, NegotiatedMedia, changes, negotiated
 from callward.sip.negotiation_failure import NegotiationFailure, NegotiationStateError
 from callward.sip.offer import MediaOffer, build_offer
-from callward.sip.sdp import SessionDescription
+from callward.sip.sdp import Line, SessionDescription
 from callward.sip.sdp_fields import Connection, Origin
 
 __all__ = [
@@ -134,15 +133,21 @@ class OfferAnswer:
         self.rollback()
 
     def _origin(self) -> Origin:
-        return Origin(self._username, str(self._session_id), str(self._version), Connection.of(self._address))
+        """The `o=` line of a description that differs from the one in force: its version is one higher (RFC 3264 5, 8)."""
+        return Origin(self._username, str(self._session_id), str(self._version + 1), Connection.of(self._address))
 
     def _numbered(self, description: SessionDescription) -> SessionDescription:
-        """Raises the version in `o=` by one when the description differs from the one in force (RFC 3264 8, 5)."""
-        if self.local is not None and description == self.local:
-            return description
+        """The description in force when nothing but the version would change, else the new one."""
+        local = self.local
+        if (
+            local is not None
+            and local.media == description.media
+            and _without_origin(local) == _without_origin(description)
+        ):
+            return local
         self._version += 1
-        origin = str(self._origin())
-        return replace(
-            description,
-            lines=tuple(("o", origin) if kind == "o" else (kind, value) for kind, value in description.lines),
-        )
+        return description
+
+
+def _without_origin(description: SessionDescription) -> list[Line]:
+    return [line for line in description.lines if line[0] != "o"]

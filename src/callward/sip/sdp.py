@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import lru_cache
 
 from callward.sip.grammar import parse_number
+from callward.sip.lazy import lazy
 from callward.sip.sdp_fields import (
     DIRECTIONS,
+    PAYLOAD_TYPES,
     STATIC_CODECS,
     Codec,
     Connection,
@@ -62,26 +64,30 @@ class _Attributes:
         """The values of every `a=name`, in order."""
         return tuple(self.attributes.get(name, ()))
 
-    @cached_property
+    @lazy
     def attributes(self) -> dict[str, list[str]]:
         """Attribute values by name, in order."""
         found: dict[str, list[str]] = {}
         for kind, value in self.lines:
             if kind == "a":
                 name, _, rest = value.partition(":")
-                found.setdefault(name.strip(), []).append(rest.strip())
+                if name in found:
+                    found[name].append(rest.strip())
+                else:
+                    found[name.strip()] = [rest.strip()]
         return found
 
-    @cached_property
+    @lazy
     def own_direction(self) -> Direction | None:
-        """The direction attribute of this level, None when there is none (the last one wins, as stacks do)."""
+        """The direction attribute of this level, None when there is none (of several the last, as stacks do)."""
         own: Direction | None = None
-        for kind, value in self.lines:
-            if kind == "a" and (found := DIRECTIONS.get(value.strip().lower())) is not None:
+        for name in self.attributes:
+            found = DIRECTIONS.get(name) or DIRECTIONS.get(name.lower())
+            if found is not None:
                 own = found
         return own
 
-    @cached_property
+    @lazy
     def own_connection(self) -> Connection | None:
         """The `c=` line of this level."""
         return next(
@@ -101,6 +107,25 @@ class _Attributes:
         return None if value is None else value.lower()
 
 
+def _codecs(formats: tuple[str, ...], maps: tuple[str, ...], fmtps: tuple[str, ...]) -> tuple[Codec, ...]:
+    mapped = {found[0]: found[1:] for value in maps if (found := parse_rtpmap(value)) is not None}
+    parameters: dict[int, str] = {}
+    for value in fmtps:
+        number, _, text = value.partition(" ")
+        if (payload_type := PAYLOAD_TYPES.get(number)) is not None:
+            parameters.setdefault(payload_type, text.strip())
+    codecs: list[Codec] = []
+    for payload_type in [PAYLOAD_TYPES[text] for text in formats if text in PAYLOAD_TYPES]:
+        name, clock_hz, channels = mapped.get(payload_type) or STATIC_CODECS.get(payload_type, ("", 8000, 1))
+        codecs.append(Codec(payload_type, name, clock_hz, channels, parameters.get(payload_type, "")))
+    return tuple(codecs)
+
+
+@lru_cache(maxsize=512)  # a peer offers the same formats in every call
+def _usual_codecs(formats: tuple[str, ...], maps: tuple[str, ...], fmtps: tuple[str, ...]) -> tuple[Codec, ...]:
+    return _codecs(formats, maps, fmtps)
+
+
 @dataclass(frozen=True)
 class MediaDescription(_Attributes):
     """One m-line and the lines under it. `port` 0: rejected or removed (RFC 3264 6, 8.2)."""
@@ -112,30 +137,20 @@ class MediaDescription(_Attributes):
     lines: tuple[Line, ...] = ()
     port_count: int = 1
 
-    @cached_property
+    @lazy
     def payload_types(self) -> tuple[int, ...]:
         """The numeric formats in order of preference."""
-        return tuple(pt for text in self.formats if (pt := parse_number(text, 127)) is not None)
+        return tuple(PAYLOAD_TYPES[text] for text in self.formats if text in PAYLOAD_TYPES)
 
-    @cached_property
+    @lazy
     def codecs(self) -> tuple[Codec, ...]:
         """One per numeric format, in order of preference."""
-        maps = {
-            found[0]: found for value in self.attribute_values("rtpmap") if (found := parse_rtpmap(value)) is not None
-        }
-        fmtps: dict[int, str] = {}
-        for value in self.attribute_values("fmtp"):
-            number, _, text = value.partition(" ")
-            if (payload_type := parse_number(number, 127)) is not None:
-                fmtps.setdefault(payload_type, text.strip())
-        codecs: list[Codec] = []
-        for payload_type in self.payload_types:
-            mapped = maps.get(payload_type)
-            name, clock_hz, channels = mapped[1:] if mapped else STATIC_CODECS.get(payload_type, ("", 8000, 1))
-            codecs.append(Codec(payload_type, name, clock_hz, channels, fmtps.get(payload_type, "")))
-        return tuple(codecs)
+        maps, fmtps = self.attribute_values("rtpmap"), self.attribute_values("fmtp")
+        if len(maps) + len(fmtps) <= 32 and len("".join((*self.formats, *maps, *fmtps))) <= 2_048:
+            return _usual_codecs(self.formats, maps, fmtps)
+        return _codecs(self.formats, maps, fmtps)
 
-    @cached_property
+    @lazy
     def crypto(self) -> tuple[Crypto, ...]:
         """The SDES keys that can be read, in order of preference (RFC 4568)."""
         return tuple(c for value in self.attribute_values("crypto") if (c := parse_crypto(value)) is not None)
@@ -210,7 +225,7 @@ class SessionDescription(_Attributes):
     lines: tuple[Line, ...]
     media: tuple[MediaDescription, ...] = ()
 
-    @cached_property
+    @lazy
     def origin(self) -> Origin | None:
         """The `o=` line; None when absent or malformed."""
         return next((o for kind, value in self.lines if kind == "o" and (o := parse_origin(value)) is not None), None)
@@ -270,35 +285,33 @@ def parse(body: bytes) -> SessionDescription | SdpFailure:
     if len(lines) > MAX_LINES:
         return SdpFailure(f"the session description has more than {MAX_LINES} lines")
     session: list[Line] = []
-    media: list[MediaDescription] = []
+    media: list[tuple[str, list[Line]]] = []
     current = session
     for raw in lines:
-        line = raw.strip().translate(_CONTROLS)
-        if not line:
+        line = raw.strip()
+        if not line.isprintable():
+            line = line.translate(_CONTROLS)
+        if line[1:2] != "=":
             continue
-        kind, equals, value = line.partition("=")
-        if not equals or len(kind) != 1:
-            continue
-        if kind == "m":
-            described = _parse_media(value)
-            if described is None:
-                return SdpFailure(f"the m-line {value[:80]!r} cannot be read")
-            if len(media) >= MAX_MEDIA:
-                return SdpFailure(f"the session description has more than {MAX_MEDIA} m-lines")
-            if media:
-                media[-1] = replace(media[-1], lines=tuple(current))
-            media.append(described)
+        if line[0] == "m":
             current = []
+            media.append((line[2:], current))
         else:
-            current.append((kind, value))
-    if media:
-        media[-1] = replace(media[-1], lines=tuple(current))
+            current.append((line[0], line[2:]))
     if not media and not any(kind == "v" for kind, _ in session):
         return SdpFailure("the body is no session description")
-    return SessionDescription(tuple(session), tuple(media))
+    if len(media) > MAX_MEDIA:
+        return SdpFailure(f"the session description has more than {MAX_MEDIA} m-lines")
+    described: list[MediaDescription] = []
+    for value, below in media:
+        one = _parse_media(value, tuple(below))
+        if one is None:
+            return SdpFailure(f"the m-line {value[:80]!r} cannot be read")
+        described.append(one)
+    return SessionDescription(tuple(session), tuple(described))
 
 
-def _parse_media(value: str) -> MediaDescription | None:
+def _parse_media(value: str, lines: tuple[Line, ...]) -> MediaDescription | None:
     parts = value.split()
     if len(parts) < 3 or len(parts) > MAX_FORMATS + 3:
         return None
@@ -307,7 +320,7 @@ def _parse_media(value: str) -> MediaDescription | None:
     count = parse_number(count_text, 65535) if slash else 1
     if port is None or not count:
         return None
-    return MediaDescription(parts[0].lower(), port, parts[2], tuple(parts[3:]), (), count)
+    return MediaDescription(parts[0].lower(), port, parts[2], tuple(parts[3:]), lines, count)
 
 
 def describe(

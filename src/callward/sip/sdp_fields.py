@@ -6,6 +6,7 @@ import base64
 import binascii
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from callward.sip.grammar import parse_number
 
@@ -20,28 +21,32 @@ class Direction(StrEnum):
 
     @classmethod
     def of(cls, sends: bool, receives: bool) -> Direction:
-        if sends:
-            return cls.SENDRECV if receives else cls.SENDONLY
-        return cls.RECVONLY if receives else cls.INACTIVE
+        return _BY_FLOW[bool(sends), bool(receives)]
 
     @property
     def sends(self) -> bool:
-        return self in (Direction.SENDRECV, Direction.SENDONLY)
+        return self is Direction.SENDRECV or self is Direction.SENDONLY
 
     @property
     def receives(self) -> bool:
-        return self in (Direction.SENDRECV, Direction.RECVONLY)
+        return self is Direction.SENDRECV or self is Direction.RECVONLY
 
     @property
     def reversed(self) -> Direction:
         """The same flow seen by the other side."""
-        return Direction.of(sends=self.receives, receives=self.sends)
+        return _BY_FLOW[self.receives, self.sends]
 
     def __and__(self, other: Direction) -> Direction:
         """What both allow."""
-        return Direction.of(self.sends and other.sends, self.receives and other.receives)
+        return _BY_FLOW[self.sends and other.sends, self.receives and other.receives]
 
 
+_BY_FLOW = {
+    (True, True): Direction.SENDRECV,
+    (True, False): Direction.SENDONLY,
+    (False, True): Direction.RECVONLY,
+    (False, False): Direction.INACTIVE,
+}
 DIRECTIONS = {direction.value: direction for direction in Direction}
 
 
@@ -179,6 +184,10 @@ class Crypto:
         return f"Crypto(tag={self.tag}, suite={self.suite!r}, key=<{len(self.key)} octets>)"
 
 
+MAX_RTPMAP_CHARACTERS = 128
+PAYLOAD_TYPES = {str(number): number for number in range(128)}
+
+
 @dataclass(frozen=True, slots=True)
 class RtcpAddress:
     """`a=rtcp:port [IN IP4 address]` (RFC 3605)."""
@@ -207,6 +216,11 @@ def parse_origin(text: str) -> Origin | None:
 
 def parse_rtpmap(text: str) -> tuple[int, str, int, int] | None:
     """`payload_type name/clock[/channels]`."""
+    return _parse_short_rtpmap(text) if len(text) <= MAX_RTPMAP_CHARACTERS else None
+
+
+@lru_cache(maxsize=512)  # peers send the same few
+def _parse_short_rtpmap(text: str) -> tuple[int, str, int, int] | None:
     number, _, encoding = text.strip().partition(" ")
     payload_type = parse_number(number, 127)
     pieces = encoding.strip().split("/")

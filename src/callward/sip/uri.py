@@ -230,30 +230,29 @@ def parse_host_port(text: str) -> tuple[str, int | None] | None:
     return None if port is None else (host, port)
 
 
-@lru_cache(maxsize=2048)
 def parse_uri(text: str) -> Uri | None:
-    """Parses an absolute URI without surrounding brackets or spaces; None when it is none. Never raises.
+    """Parses an absolute URI without surrounding brackets or spaces; None when it is none. Never raises."""
+    return _parse_short(text) if len(text) <= MAX_URI_CHARACTERS else None
 
-    The last 2,048 results are kept: the messages of a dialog repeat their URIs.
-    """
+
+@lru_cache(maxsize=2048)  # the messages of a dialog repeat their URIs
+def _parse_short(text: str) -> Uri | None:
     usual = _USUAL.fullmatch(text)
-    if usual is not None and len(text) <= MAX_URI_CHARACTERS:
-        scheme, user, host, port, parameters = usual.groups()
+    if usual is not None:
+        name, account, host, port, below = usual.groups()
         number = int(port) if port else None
         if number is None or number <= 65535:
-            if not parameters:
-                return SipUri(host, user, number, (), "", None, scheme)
-            params = _parse_uri_parameters(parameters)
-            return None if params is None else SipUri(host, user, number, params, "", None, scheme)
+            params = _parse_uri_parameters(below) if below else ()
+            return None if params is None else SipUri(host, account, number, params, "", None, name)
     scheme, colon, rest = text.partition(":")
-    if not colon or not rest or len(text) > MAX_URI_CHARACTERS or _FORBIDDEN.search(text) is not None:
+    if not colon or not rest or _FORBIDDEN.search(text) is not None:
         return None
     if scheme == "sip" or scheme == "sips" or (scheme := scheme.lower()) in ("sip", "sips"):
         return _parse_sip(scheme, rest)
     if scheme == "tel":
-        number, _, parameters = rest.partition(";")
+        digits, _, parameters = rest.partition(";")
         params = _parse_uri_parameters(parameters)
-        return None if params is None or not number else TelUri(unescape(number), params)
+        return None if params is None or not digits else TelUri(unescape(digits), params)
     if _SCHEME.fullmatch(scheme) is None:
         return None
     return OpaqueUri(text.partition(":")[0], rest)

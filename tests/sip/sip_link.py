@@ -27,7 +27,9 @@ def everybody(flow: Flow, request: Request | None) -> Admission:
 class Party:
     """One endpoint on the network, its events, and what its application does with them."""
 
-    def __init__(self, network: Network, name: str, address: tuple[str, int], config: EndpointConfig, admit: Any) -> None:
+    def __init__(
+        self, network: Network, name: str, address: tuple[str, int], config: EndpointConfig, admit: Any
+    ) -> None:
         self.network = network
         self.name = name
         self.address = address
@@ -69,7 +71,9 @@ def hash_of(name: str) -> int:
 class Network:
     """All parties and the clock."""
 
-    def __init__(self, seed: int = 1, loss: float = 0.0, repeat: float = 0.0, delay: tuple[float, float] = (0.01, 0.01)) -> None:
+    def __init__(
+        self, seed: int = 1, loss: float = 0.0, repeat: float = 0.0, delay: tuple[float, float] = (0.01, 0.01)
+    ) -> None:
         self.random = random.Random(seed)
         self.loss = loss
         self.repeat = repeat

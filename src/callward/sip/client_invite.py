@@ -64,6 +64,8 @@ class ClientInvites:
             if not prack_needed:
                 self.prack(dialog, now, exchange=exchange)
         if exchange.cancel_headers is None:
+            if dialog is not None:
+                dialog.shown = True
             self._context.out.append(ProvisionalReceived(exchange, dialog, response, prack_needed))
 
     def prack(
@@ -138,7 +140,6 @@ class ClientInvites:
         if not new_call:
             self._on_reinvite_success(exchange, response, now)
             return
-        seen = exchange.forks.get(tag)
         dialog = self._early_dialog(exchange, response, flow)
         if dialog is None:
             self._context.count("answers_without_tag")
@@ -146,8 +147,6 @@ class ClientInvites:
                 self._finish(exchange, response, Cause.REJECTED)
             return
         if exchange.over or exchange.cancel_headers is not None:
-            if seen is None:
-                dialog.state = DialogState.TERMINATED  # the application never heard of it
             self._discard(exchange, dialog, response, now)
             return
         dialog.state = DialogState.CONFIRMED
@@ -178,6 +177,7 @@ class ClientInvites:
         ack_needed = not holds_sdp(exchange.content_type, exchange.body)
         if not ack_needed:
             self.ack(exchange, dialog, now)
+        dialog.shown = True
         self._context.out.append(Answered(exchange, dialog, response, ack_needed, exchange.refresh))
 
     def ack(

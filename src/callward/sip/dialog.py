@@ -89,6 +89,8 @@ class Dialog:
     """CSeq -> our 2xx that waits for its ACK."""
     early_answered: bool = field(default=False, repr=False)
     """The INVITE's offer was answered by a reliable provisional answer: UPDATE may carry the next offer (RFC 3311 5.1)."""
+    shown: bool = field(default=False, repr=False)
+    """An event told the application of it, so its end is told too."""
     received_rseq: int = field(default=0, repr=False)
     owed_prack: Response | None = field(default=None, repr=False)
     refresh_timer: Timer | None = field(default=None, repr=False)
@@ -204,6 +206,7 @@ class Dialog:
                 remote_tag=_text(state["remote_tag"], empty=True),
                 caller=bool(state["caller"]),
                 state=DialogState.CONFIRMED,
+                shown=True,
                 local_address=_text(state["local_address"]),
                 remote_address=_text(state["remote_address"]),
                 remote_target=_text(state["remote_target"], empty=True),

@@ -70,4 +70,5 @@ class DialogTable:
         if not linger:
             self.remove(dialog)
         self._context.count("dialogs_ended_" + cause.value)
-        self._context.out.append(Terminated(dialog, cause, request, response))
+        if dialog.shown:
+            self._context.out.append(Terminated(dialog, cause, request, response))

@@ -152,6 +152,7 @@ class ServerCore:
         exchange.makes_dialog = True
         exchange.agreement = agreement
         dialog.invite_in = exchange
+        dialog.shown = True
         self._dialogs.add(dialog)
         self._context.out.append(InviteReceived(exchange, dialog, request, flow, admission.peer))
         assert exchange.transaction is not None

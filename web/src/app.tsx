@@ -15,6 +15,7 @@ export const router = createBrowserRouter([
   {
     element: <Guard />,
     errorElement: <Broken />,
+    hydrateFallbackElement: <></>,
     children: [
       {
         element: <Shell />,

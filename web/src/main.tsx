@@ -1,6 +1,6 @@
 import "@fontsource-variable/inter";
-import "@mantine/core/styles.css";
-import "@mantine/dates/styles.css";
+import "@mantine/core/styles.layer.css";
+import "@mantine/dates/styles.layer.css";
 import "./global.css";
 
 import { MantineProvider } from "@mantine/core";

@@ -48,5 +48,6 @@ export function failureOf(error: unknown): Failure {
     const problem = error as ProblemDetails;
     return { status: problem.status, code: problem.code, detail: problem.detail, remedy: problem.remedy };
   }
+  console.error(error);
   return { status: 0, code: "unreachable", detail: "", remedy: "" };
 }

@@ -190,7 +190,7 @@ function Streams({ conversation }: { conversation: ConversationDetail }) {
   };
   const shown = (value: number | undefined, digits = 0) => (value === undefined ? "–" : formats.number(value, digits));
   return (
-    <Table.ScrollContainer minWidth={560}>
+    <Table.ScrollContainer minWidth={560} type="native">
       <Table className={classes.streams} verticalSpacing={7}>
         <Table.Thead>
           <Table.Tr>

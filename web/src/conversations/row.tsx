@@ -29,17 +29,18 @@ export function Row({ conversation }: { conversation: ConversationSummary }) {
           <Party name={conversation.caller_name} number={conversation.caller_number} />
           <DirectionIcon direction={conversation.direction} />
           <Party name={conversation.called_name} number={conversation.called_number} />
+        </span>
+        <span className={classes.chips}>
           {others > 0 && (
-            <Text size="xs" c="dimmed" className={classes.others}>
+            <Text span size="xs" c="dimmed" className={classes.others}>
               {t("list.others", { count: others })}
             </Text>
           )}
-        </span>
-        <span className={classes.chips}>
           <ProblemChips problems={conversation.problems} />
         </span>
         <span className={classes.duration}>
-          {goesOn ? <LiveClock since={conversation.started_at} /> : clock(conversation.duration_ms)}
+          {goesOn && <LiveClock since={conversation.started_at} />}
+          {!goesOn && conversation.duration_ms > 0 && clock(conversation.duration_ms)}
         </span>
         <span className={classes.state}>
           <StateChip state={conversation.state} />

@@ -5,7 +5,7 @@ import { useTranslation } from "react-i18next";
 
 import { changePasswordMutation } from "../api/generated/@tanstack/react-query.gen";
 import { FailureNotice } from "../shell/failure-notice";
-import { beginSession } from "./session";
+import { beginSession, useSession } from "./session";
 
 const MINIMUM_CHARACTERS = 12;
 
@@ -13,6 +13,7 @@ const MINIMUM_CHARACTERS = 12;
 export function PasswordForm({ onDone, wide = false }: { onDone: () => void; wide?: boolean }) {
   const { t } = useTranslation();
   const queries = useQueryClient();
+  const userName = useSession().data?.user_name ?? "";
   const [current, setCurrent] = useState("");
   const [wanted, setWanted] = useState("");
   const [again, setAgain] = useState("");
@@ -37,6 +38,7 @@ export function PasswordForm({ onDone, wide = false }: { onDone: () => void; wid
     >
       <Stack>
         {mutation.isError && <FailureNotice error={mutation.error} />}
+        <input type="text" name="username" autoComplete="username" value={userName} readOnly hidden />
         <PasswordInput
           label={t("password.current")}
           autoComplete="current-password"

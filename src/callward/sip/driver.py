@@ -55,6 +55,7 @@ class Driver:
         self._lookups: set[asyncio.Task[None]] = set()
         self._number = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._turn_waits = False
         self._flushing = False
         self._closed = False
@@ -158,10 +159,11 @@ class Driver:
             self._settled.set()
         deadline = self.endpoint.next_deadline()
         timer = self._timer
-        if deadline is None or self._closed or (timer is not None and timer.when() <= deadline):
+        if deadline is None or self._closed or (timer is not None and self._timer_at <= deadline):
             return
         if timer is not None:
             timer.cancel()
+        self._timer_at = deadline  # uvloop's handle of a deadline in the past does not know it
         self._timer = self._loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:

@@ -26,8 +26,8 @@ from callward.records.model import SystemEventRow
 router = APIRouter(prefix="/api/v1/system", tags=["system"])
 probes = APIRouter(include_in_schema=False)
 
-SERVICES = ("media", "recorder", "seal", "worker")
-"""The processes of this host, besides the portal itself, in the way of the data."""
+SERVICES = ("recorder", "seal", "worker")
+"""The processes of this host besides the portal itself, in the way of the data. The recorder answers for the media process."""
 ALARM_DAYS = 7
 _SYSTEM = ObjectRef("system")
 _CURSOR: TypeAdapter[tuple[AwareDatetime, str, str, int]] = TypeAdapter(tuple[AwareDatetime, str, str, int])

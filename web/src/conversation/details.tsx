@@ -174,7 +174,8 @@ function Origin({ conversation }: { conversation: ConversationDetail }) {
 }
 
 function numberIn(stats: TrackView["stats"], key: string): number | undefined {
-  const value = stats?.[key];
+  const media = stats?.media;
+  const value = stats?.[key] ?? (typeof media === "object" && media !== null ? (media as Record<string, unknown>)[key] : undefined);
   return typeof value === "number" && Number.isFinite(value) ? value : undefined;
 }
 

@@ -12,8 +12,10 @@ export function useMarkTitle(): (mark: MarkView) => string {
   const { t } = useTranslation();
   return useCallback(
     (mark) => {
-      const title = isKnown(mark.kind) ? t(`mark.${mark.kind}`) : mark.kind.replaceAll("_", " ");
-      return mark.detail ? `${title}: ${mark.detail}` : title;
+      // Marks of the media process name their track; nobody knows a stream by that.
+      const kind = mark.kind.replace(/^track_/, "");
+      const title = isKnown(kind) ? t(`mark.${kind}`) : kind.replaceAll("_", " ");
+      return mark.detail && kind === mark.kind ? `${title}: ${mark.detail}` : title;
     },
     [t],
   );

@@ -40,6 +40,7 @@ export function RecordingPlayer({ conversation, recording }: Props) {
   const moments = useMemo(() => {
     const start = Date.parse(recording.started_at) + recording.offset_ms;
     return recording.marks
+      .filter((mark) => !mark.kind.startsWith("track_"))
       .map((mark) => ({ atMs: Date.parse(mark.at) - start, title: markTitle(mark) }))
       .filter((moment) => moment.atMs >= 0 && moment.atMs <= lengthMs)
       .slice(0, 500);

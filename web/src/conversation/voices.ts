@@ -30,14 +30,13 @@ function gapsOf(track: TrackView, recording: RecordingView): Voice["gaps"] {
   const gaps: unknown = track.stats?.gaps;
   if (!Array.isArray(gaps)) return [];
   const length = Math.max(1, lengthOf(recording));
-  const startedAt = Date.parse(recording.started_at) + recording.offset_ms;
+  const trackMs = (track.offset_ms ?? 0) - recording.offset_ms;
   return gaps.flatMap((gap: unknown) => {
     if (typeof gap !== "object" || gap === null) return [];
-    const { at_ns: atNs, at_ms: atMs, ms } = gap as Record<string, unknown>;
-    if (typeof ms !== "number") return [];
-    const start = typeof atMs === "number" ? atMs - recording.offset_ms : typeof atNs === "number" ? atNs / 1e6 - startedAt : NaN;
-    const from = Math.max(0, start / length);
-    const to = Math.min(1, (start + ms) / length);
+    const { at_ms: atMs, length_ms: ms, why } = gap as Record<string, unknown>;
+    if (typeof atMs !== "number" || typeof ms !== "number" || why === "paused") return [];
+    const from = Math.max(0, (trackMs + atMs) / length);
+    const to = Math.min(1, (trackMs + atMs + ms) / length);
     return from < to ? [{ from, to, ms }] : [];
   });
 }

@@ -107,9 +107,12 @@ function isNamed(name: string): name is keyof typeof en.system.service {
   return Object.hasOwn(en.system.service, name);
 }
 
+function isCheck(name: string): name is keyof typeof en.system.check {
+  return Object.hasOwn(en.system.check, name);
+}
+
 function Service({ service }: { service: ServiceView }) {
   const { t } = useTranslation();
-  const broken = service.checks.filter((check) => !check.well);
   return (
     <div className={page.line}>
       <Group justify="space-between" wrap="nowrap">
@@ -125,11 +128,16 @@ function Service({ service }: { service: ServiceView }) {
           {t(`system.serviceState.${service.state}`)}
         </span>
       </Group>
-      {broken.map((check) => (
-        <Text key={check.name} size="sm" mt={4} className={classes.why}>
-          {check.name}: {check.why}
-        </Text>
-      ))}
+      {service.checks.length > 0 && (
+        <ul className={classes.checks}>
+          {service.checks.map((check) => (
+            <li key={check.name} data-well={check.well}>
+              {isCheck(check.name) ? t(`system.check.${check.name}`) : check.name}
+              {!check.well && check.why && `: ${check.why}`}
+            </li>
+          ))}
+        </ul>
+      )}
     </div>
   );
 }

@@ -127,6 +127,7 @@ impl Engine {
             // Before the orders: what arrived before a client closed its track belongs to the track.
             intake.poll(self)?;
             self.tell_notices();
+            self.publish();
             // A bound per round, so that a flood of orders cannot stop the reception.
             for _ in 0..256 {
                 match orders.try_recv() {

@@ -286,7 +286,6 @@ impl Engine {
             track.srtp_send = old.srtp_send;
             track.our_ssrc = old.our_ssrc;
             track.rtcp_from = old.rtcp_from;
-            track.csrc = old.csrc;
             track.heard_ns = old.heard_ns;
             track.silent = old.silent;
             track.stats.cname = old.stats.cname;

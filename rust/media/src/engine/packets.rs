@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use super::track::{PayloadKind, Track, CSRC_MARKS_MAX};
+use super::track::{PayloadKind, Track};
 use super::{Engine, NO_TRACK};
 use crate::kernel::{Arrived, Sink};
 use crate::rtcp;
@@ -27,6 +27,10 @@ impl Sink for Engine {
             self.totals.stale += 1;
             return;
         };
+        if arrived.data.is_empty() {
+            // Keeps a translator's binding open (RFC 6263 section 4.1) and means nothing.
+            return;
+        }
         let arrival_ns = self.clock.monotonic(arrived.stamp_ns);
         let is_rtcp = arrived.socket & 1 == 1 || (track.settings.rtcp_mux && rtp::is_rtcp(arrived.data));
         if is_rtcp {
@@ -134,9 +138,6 @@ impl Engine {
             }
             PayloadKind::Unknown => track.stats.unknown_payload_type += 1,
         }
-        if header.csrc_count != 0 || !track.csrc.is_empty() {
-            note_contributing_sources(track, packet, header, arrival_ns);
-        }
         let utc_ns = track.utc(arrival_ns);
         let stats = &mut track.stats;
         stats.packets += 1;
@@ -226,18 +227,6 @@ fn packet_length_us(missing: u16, timestamp_step: u32, clock_hz: u32, arrival_st
     let by_timestamp = timestamp_step as u64 * 1_000_000 / clock_hz.max(1) as u64 / packets;
     let by_arrival = (arrival_step_ns.max(0) / 1_000) as u64 / packets;
     if by_timestamp == 0 || by_timestamp > 1_000_000 { by_arrival.min(1_000_000) } else { by_timestamp }
-}
-
-/// Marks a change of the CSRC list (a mixer tells who speaks).
-#[cold]
-fn note_contributing_sources(track: &mut Track, packet: &[u8], header: &rtp::Header, arrival_ns: i64) {
-    if rtp::contributing_sources(packet, header).eq(track.csrc.iter().copied()) || track.csrc_marks >= CSRC_MARKS_MAX {
-        return;
-    }
-    track.csrc = rtp::contributing_sources(packet, header).collect();
-    track.csrc_marks += 1;
-    let list = json!({"csrc": track.csrc});
-    track.mark(arrival_ns, "csrc", list);
 }
 
 /// Takes an RTCP packet; false when it is a stranger's.

@@ -11,8 +11,6 @@ use crate::source_check::SourceCheck;
 use crate::srtp;
 use crate::stats::Stats;
 
-/// Marks of changing CSRC lists kept per track; more would let a peer fill the journal.
-pub(super) const CSRC_MARKS_MAX: u32 = 1_000;
 /// Sequence states kept per track; the one heard last stays.
 const SEQUENCES_MAX: usize = 16;
 /// Gaps that go into the header for a restart.
@@ -48,8 +46,6 @@ pub(super) struct Track {
     pub heard_ns: i64,
     pub silent: bool,
     pub last_event: Option<(u32, u32)>,
-    pub csrc: Vec<u32>,
-    pub csrc_marks: u32,
     pub our_ssrc: u32,
     pub rtcp_from: Option<SocketAddr>,
     pub next_report_ns: i64,
@@ -85,8 +81,6 @@ impl Track {
             heard_ns: 0,
             silent: false,
             last_event: None,
-            csrc: Vec::new(),
-            csrc_marks: 0,
             our_ssrc: random as u32,
             rtcp_from: None,
             next_report_ns: 0,

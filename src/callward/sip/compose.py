@@ -34,7 +34,7 @@ def echo_of(request: Request, flow: Flow, to_tag: str) -> str:
     """The lines each answer copies (8.2.6.2): Via with received and rport (18.2.1, RFC 3581), From, To with our tag, Call-ID, CSeq."""
     headers = request.headers
     vias = headers.get_all("Via")
-    vias[0] = str(request.via.with_source(*flow.remote))
+    vias[0] = _with_source(vias[0], request, flow)
     to = headers.get("To") or ""
     if to_tag and request.to_tag is None:
         to = f"{to};tag={to_tag}"
@@ -43,6 +43,21 @@ def echo_of(request: Request, flow: Flow, to_tag: str) -> str:
         f"Via: {via_lines}\r\nFrom: {headers.get('From')}\r\nTo: {to}\r\n"
         f"Call-ID: {headers.get('Call-ID')}\r\nCSeq: {headers.get('CSeq')}\r\n"
     )
+
+
+def _with_source(text: str, request: Request, flow: Flow) -> str:
+    """The top Via with received and rport; by text where that is unambiguous, which is ten times as fast."""
+    host, port = flow.remote
+    via = request.via
+    if "received" not in text:
+        if not via.wants_rport:
+            if via.host == host:
+                return text
+        elif text.count(";rport") == 1 and text.find(";rport=") < 0:
+            before, _, after = text.partition(";rport")
+            if not after or after[0] == ";":
+                return f"{before};rport={port};received={host}{after}"
+    return str(via.with_source(host, port))
 
 
 def echo_of_failure(failure: ParseFailure, flow: Flow, to_tag: str) -> str:

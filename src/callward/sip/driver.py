@@ -323,6 +323,8 @@ class Driver:
 
     async def close(self, *, grace_s: float = 0.0) -> None:
         """Wait up to `grace_s` for answers to open requests, then close what was opened here. Adopted sockets stay open."""
+        if self._closed:
+            return
         self.flush()
         if grace_s > 0 and self.endpoint.awaits_answers:
             self._settled = asyncio.Event()

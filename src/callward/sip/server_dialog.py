@@ -251,7 +251,7 @@ class ServerDialogs:
         transaction.answer(status, answer(status, reason, exchange.echo, lines, body, content_type), now)
         if refreshes and dialog is not None:
             self._accept(exchange, dialog, body, content_type, now)
-        exchange.transaction = transaction if method == "INVITE" and status < 300 else None
+        exchange.transaction = None
 
     def _accept(self, exchange: IncomingRequest, dialog: Dialog, body: bytes, content_type: str, now: float) -> None:
         """2xx to INVITE or UPDATE: the dialog is confirmed, its target and session timer are as agreed."""

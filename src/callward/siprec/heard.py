@@ -7,10 +7,15 @@ all about who sends; on a hold nobody sends (S24), and a stream still belongs to
 
 from __future__ import annotations
 
+from itertools import islice
+
 from callward.siprec.identifiers import identity_key
 from callward.siprec.metadata import Stream
 from callward.siprec.offered import OfferedStream
 from callward.siprec.snapshot import Snapshot
+
+MAX_UNSAID_STREAMS = 16
+"""Streams for which the sender is looked for by who does not receive them."""
 
 _LEGS = {"a_leg": 0, "aleg": 0, "a-leg": 0, "b_leg": 1, "bleg": 1, "b-leg": 1}
 _MIXED = ("mixed", "mix")
@@ -33,9 +38,16 @@ def match_streams(snapshot: Snapshot, offered: tuple[OfferedStream, ...]) -> dic
 
 def heard_by_label(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
     """Label of a described stream -> participants who are said to be heard in it."""
+    senders: dict[str, list[str]] = {}
+    for who, heard in snapshot.heard.items():
+        for id_ in heard.sends:
+            senders.setdefault(id_, []).append(who)
+    if not senders:
+        running = (s for s in snapshot.streams.values() if s.label and not s.period.ended)
+        return {stream.label: said_to_be_heard(snapshot, stream) for stream in islice(running, MAX_UNSAID_STREAMS)}
     return {
-        stream.label: said_to_be_heard(snapshot, stream)
-        for stream in snapshot.streams.values()
+        stream.label: tuple(dict.fromkeys((*senders.get(key, ()), *senders.get(stream.label, ()))))
+        for key, stream in snapshot.streams.items()
         if stream.label and not stream.period.ended
     }
 

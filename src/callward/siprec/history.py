@@ -60,6 +60,8 @@ def remember(calls: Iterable[CallHistory], snapshot: Snapshot, *, at: datetime) 
     for key, session in sessions.items():
         running = is_running(snapshot, key, session)
         call = history.get(key)
+        if call is not None and call.ended_at is not None and not running and call.session == session:
+            continue  # nothing new of a call that is over
         if call is None:
             call = CallHistory(key, session, started_at=at, ended_at=None if running else at)
         else:

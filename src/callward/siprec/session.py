@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from callward.siprec.dialects.detection import UNKNOWN
+from callward.siprec.forgetting import make_room
 from callward.siprec.heard import heard_by_label
 from callward.siprec.history import CallHistory, end_call, remember
 from callward.siprec.metadata import DataMode, Metadata
@@ -107,7 +108,7 @@ def _apply(state: SessionState, metadata: Metadata, *, at: datetime) -> SessionS
     elif metadata.sequence is not None and state.sequence is not None and metadata.sequence <= state.sequence:
         oddities.append(Oddity("metadata_late", f"document {metadata.sequence} came after {state.sequence}"))
         return replace(state, oddities=join_oddities(oddities))
-    snapshot = take(state.snapshot, metadata)
+    snapshot = take(make_room(state.snapshot), metadata)
     if snapshot.truncated and not state.snapshot.truncated:
         oddities.append(
             Oddity("metadata_truncated", "the session has more metadata than is kept; the raw documents have all")

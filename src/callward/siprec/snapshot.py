@@ -168,6 +168,11 @@ def _merge_period(old: Period, new: Period) -> Period:
     return old
 
 
+def _associate(old: Period, new: Period) -> Period:
+    """An association that is told again without an end is an association anew, even without a time."""
+    return Period(new.start_at) if old.ended and not new.ended else _merge_period(old, new)
+
+
 def _merge_extensions(old: tuple[Extension, ...], new: tuple[Extension, ...]) -> tuple[Extension, ...]:
     """New elements replace old ones of their name; the others stay."""
     if not new or old == new:
@@ -181,7 +186,7 @@ def _recorded(before: Snapshot, metadata: Metadata) -> dict[str, Period]:
     after = dict(before.recorded)
     for association in metadata.session_recordings[:MAX_SESSIONS]:
         key = identity_key(association.session)
-        after[key] = _merge_period(after[key], association.period) if key in after else association.period
+        after[key] = _associate(after[key], association.period) if key in after else association.period
     while len(after) > MAX_SESSIONS:
         del after[next(iter(after))]
     return after
@@ -190,10 +195,10 @@ def _recorded(before: Snapshot, metadata: Metadata) -> dict[str, Period]:
 def _members(before: Snapshot, metadata: Metadata) -> dict[tuple[str, str], Period]:
     after = dict(before.members)
 
-    def add(session: str, participant: str, period: Period) -> None:
+    def add(session: str, participant: str, period: Period, merge: Callable[[Period, Period], Period]) -> None:
         pair = (identity_key(session), identity_key(participant))
         if pair in after:
-            after[pair] = _merge_period(after[pair], period)
+            after[pair] = merge(after[pair], period)
             return
         if len(after) >= MAX_MEMBERS:
             ended = next((other for other, known in after.items() if known.ended), None)
@@ -208,10 +213,10 @@ def _members(before: Snapshot, metadata: Metadata) -> dict[tuple[str, str], Peri
         if not session and len(metadata.sessions) == 1:
             session = metadata.sessions[0].id
         named.add(identity_key(association.participant))
-        add(session, association.participant, association.period)
+        add(session, association.participant, association.period, _associate)
     for participant in metadata.participants:
         if participant.session and identity_key(participant.id) not in named:
-            add(participant.session, participant.id, participant.period)
+            add(participant.session, participant.id, participant.period, _merge_period)
     return after
 
 

@@ -152,7 +152,7 @@ def _decode(body: bytes, charset: str) -> tuple[str | None, tuple[Oddity, ...]]:
             return body.decode(name), tuple(oddities)
         except (UnicodeDecodeError, ValueError):
             oddities.append(Oddity("metadata_charset", f"the document is not valid {name}"))
-    if b"\x00" in body[:256]:
+    if b"\x00" in body[:256]:  # some UTF-16 or UTF-32 without a mark
         return None, (*oddities, Oddity("metadata_charset", "the charset of the document cannot be found"))
     # The names of elements are ASCII in every charset left: only the names of people may come out wrong.
     return body.decode("iso8859-1"), tuple(oddities)

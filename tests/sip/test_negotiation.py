@@ -136,6 +136,15 @@ def test_s29_the_first_usable_key_line_is_answered_with_its_tag_and_our_key() ->
     assert media.remote_crypto.key == b"\2" * 30
 
 
+@pytest.mark.parametrize(
+    ("extra", "port"),
+    [("", 4000), ("|2^48", 4000), (" WSH=128", 4000), ("|2^31|1:1", 0), (" UNENCRYPTED_SRTP", 0), (" KDR=1", 0)],
+)
+def test_s29_rfc4568_6_3_parameters_that_change_the_protection_are_not_taken(extra: str, port: int) -> None:
+    offer = describe(stream(protocol="RTP/SAVP") + crypto(1, extra=extra))
+    assert answered(offer, Accept(4000, crypto_key=b"k" * 46)).media[0].port == port
+
+
 def test_s29_srtp_without_a_usable_key_is_rejected_and_dtls_too() -> None:
     key = b"k" * 46
     for block in (

@@ -36,8 +36,8 @@ CORPUS = [
 ]
 ODD_BYTES = (b"\0", b"\r", b"\n", b"\xff", b"\xc3", b";", b",", b'"', b"<", b">", b":", b"%", b"\\", b" ", b"\t")
 
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-thorough = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TEXT_PARSERS: list[Callable[[str], object]] = [
     parse_address,
@@ -275,6 +275,9 @@ BOMBS: dict[str, Callable[[int], bytes]] = {
     "guessed boundaries": lambda n: request(
         "INVITE sip:a@b SIP/2.0", "Content-Type: multipart/mixed", body=b"--" + b"x \t" * n
     ),
+    "spaces after a guess": lambda n: request(
+        "INVITE sip:a@b SIP/2.0", "Content-Type: multipart/mixed", body=b"--x" + b" " * n + b"\n"
+    ),
     "sdp": lambda n: request(
         "INVITE sip:a@b SIP/2.0",
         "Content-Type: application/sdp",
@@ -288,6 +291,14 @@ def test_bombs_take_linear_time(name: str) -> None:
     # 64 times the input may take at most some 64 times the time; a quadratic reader takes 4096 times. Small sizes bound the noise.
     small, large = BOMBS[name](1_000), BOMBS[name](64_000)
     assert seconds(lambda: feed(large)) < max(64 * 8 * seconds(lambda: feed(small)), 0.5)
+
+
+@pytest.mark.parametrize("unit", ["\\a", '\\"', '"', '",', "<", ";", ";a=", '="', "%20", "@", ",", "a@", "("])
+@pytest.mark.parametrize("parser", TEXT_PARSERS, ids=lambda parser: parser.__name__)
+def test_header_parsers_are_linear(parser: Callable[[str], object], unit: str) -> None:
+    for start in ('"', "sip:", "<sip:a@b>", 'Digest a="'):
+        text = start + unit * 40_000
+        assert seconds(lambda text=text: parser(text)) < 0.25
 
 
 def test_10_000_headers_are_refused_before_they_are_parsed() -> None:

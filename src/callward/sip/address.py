@@ -104,7 +104,7 @@ def _parse_bare(text: str) -> NameAddr | None:
     return NameAddr(uri, "", params)
 
 
-def parse_addresses(values: list[str], maximum: int = 64) -> tuple[NameAddr, ...] | None:
+def parse_addresses(values: list[str], maximum: int = 128) -> tuple[NameAddr, ...] | None:
     """Parses header values, each a comma list of addresses; None when one is malformed or there are more than `maximum`."""
     addresses: list[NameAddr] = []
     for value in values:

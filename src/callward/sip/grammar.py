@@ -16,6 +16,7 @@ stored unquoted and quoted again on print where its characters ask for it."""
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _CONTROLS = dict.fromkeys((*range(32), 127))
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9\-.!%*_+`'~:\[\]/]+")
+_REST_OF_QUOTED = re.compile(r'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _LIST_BREAK = re.compile(r'[",<>\\]')
 _PARAMETER_BREAK = re.compile(r'[";\\]')
 
@@ -55,15 +56,8 @@ def quote(text: str) -> str:
 
 def end_of_quoted(text: str, start: int) -> int:
     """The index just after the quoted string that opens at `start`; -1 when it is never closed."""
-    position = start + 1
-    while True:
-        end = text.find('"', position)
-        if end < 0:
-            return -1
-        escape = text.find("\\", position, end)
-        if escape < 0:
-            return end + 1
-        position = escape + 2
+    found = _REST_OF_QUOTED.match(text, start + 1)
+    return -1 if found is None else found.end()
 
 
 def split_list(text: str) -> list[str]:

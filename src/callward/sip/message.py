@@ -140,6 +140,8 @@ class ParseFailure:
 
 def _print(start_line: str, headers: Headers, body: bytes) -> bytes:
     lines = [f"{name}: {value}\r\n" for name, value in headers if name != "Content-Length"]
+    if not start_line.isprintable():
+        start_line = start_line.translate(_FORBIDDEN_IN_REASON)
     return f"{start_line}\r\n{''.join(lines)}Content-Length: {len(body)}\r\n\r\n".encode("utf-8", "replace") + body
 
 
@@ -160,7 +162,10 @@ def parse(data: bytes, limits: Limits = DEFAULT) -> Request | Response | ParseFa
     if data[:1] in (b"\r", b"\n"):
         data = data.lstrip(b"\r\n")  # RFC 3261 7.5: empty lines before the start line are ignored
     if len(data) > limits.message_bytes:
-        return _refuse(read_head(data[: limits.head_bytes], limits), 513, "Message Too Large", data)
+        found = end_of_head(data[: limits.head_bytes])
+        return _refuse(
+            read_head(data[: found[0] if found else limits.head_bytes], limits), 513, "Message Too Large", data
+        )
     found = end_of_head(data)
     if found is None:
         return _refuse(read_head(data, limits), 400, "No Empty Line After Headers", data)

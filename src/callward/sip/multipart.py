@@ -24,7 +24,7 @@ MAX_BOUNDARY_CHARACTERS = 200
 """RFC 2046 allows 70; longer ones are seen."""
 
 _PART_LIMITS = Limits(head_bytes=16_384, headers=32)
-_GUESS = re.compile(rb"^--([^\r\n]{1,200}?)[ \t]*\r?\n(?=content-)", re.IGNORECASE | re.MULTILINE)
+_GUESS = re.compile(rb"^--([^\r\n]{1,200}?)[ \t]{0,8}\r?\n(?=content-)", re.IGNORECASE | re.MULTILINE)
 _SDP = MediaType("application", "sdp")
 _UNKNOWN = MediaType("application", "octet-stream")
 _XML = MediaType("application", "xml")

@@ -73,9 +73,7 @@ class OfferAnswer:
             return NegotiationFailure(491, "our own offer is still open")
         if self.state is NegotiationState.ANSWERING:
             return NegotiationFailure(500, "the previous offer is not answered yet")
-        if self.remote is not None and len(offer.media) < len(self.remote.media):
-            # RFC 3264 8 forbids this; the missing m-lines count as removed, because refusing would cost the call.
-            pass
+        # RFC 3264 8 forbids fewer m-lines than before; missing ones count as removed, because refusing would cost the call.
         self.state = NegotiationState.ANSWERING
         self.pending = offer
         return changes(self.remote, offer)

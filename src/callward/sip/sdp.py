@@ -247,8 +247,7 @@ class SessionDescription(_Attributes):
         return media.own_direction or self.own_direction or Direction.SENDRECV
 
     def is_held(self, media: MediaDescription) -> bool:
-        """True while nothing may be sent to that m-line's author: unspecified address, `inactive` or `sendonly` do that for calls;
-        this tells the first two, which also pause a recording (RFC 3264 8.4, RFC 7866 7.1.1.1)."""
+        """True for the two forms of hold that also pause a recording: an unspecified address (RFC 3264 8.4) and `inactive`."""
         connection = media.own_connection or self.own_connection
         unspecified = connection is not None and connection.is_unspecified
         return unspecified or self.direction_of(media) is Direction.INACTIVE

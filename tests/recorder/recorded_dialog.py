@@ -20,9 +20,9 @@ from callward.recorder.actions import (
 from callward.recorder.session import RecordingSession
 from callward.recorder.session_data import SessionData
 from callward.records.events import Event
+from callward.sip.headers import Headers
 from callward.sip.sdp import SessionDescription
 from callward.siprec.observation import Observation, observe_parts
-from callward.sip.headers import Headers
 
 START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 NS = "urn:ietf:params:xml:ns:recording:1"

@@ -363,6 +363,8 @@ class RecordingSession:
         recording.set_call(call.key, recorded)
 
     def _set_parties(self, recording: Recording, now: Picture) -> None:
+        if not recording.calls:
+            return
         parties = {stream.index: stream.parties for stream in now.streams}
         for stream in self.data.streams.values():
             item = recording.track(stream.track)

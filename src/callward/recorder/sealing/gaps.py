@@ -17,7 +17,7 @@ NEIGHBOURS = 300
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """`why`: `lost` (network), `restart` or `overflow` (our own process), `paused` (asked for; no fault)."""
+    """`why`: `lost` (network), `restart`, `overflow` or `missing` (our own journal), `paused` (asked for; no fault)."""
 
     at_ms: int
     """After the track's first sample."""
@@ -50,7 +50,7 @@ def find_gaps(track: TrackFile, layer: Layer, start_ns: int, rate_hz: int) -> li
 
 def _reason(track: TrackFile, layer: Layer, hole: Hole, begin_ns: int, end_ns: int) -> tuple[str | None, int]:
     marks = [mark for mark in track.header.marks if begin_ns - 200_000_000 <= mark.at_ns <= end_ns + 200_000_000]
-    for why in ("restart", "overflow"):
+    for why in ("restart", "overflow", "missing"):
         if any(mark.kind == why for mark in marks):
             return why, hole.missing
     if _paused(track.header.marks, begin_ns, end_ns):

@@ -19,7 +19,7 @@ def find_problems(
 ) -> list[Problem]:
     """What is odd about the audio of a recording; it never costs audio."""
     problems = []
-    if all(silent):
+    if silent and all(silent):
         problems.append(Problem(code="silent", detail="nothing is heard on any channel"))
     elif any(silent) and len(silent) > 1 and master_ms >= ONE_WAY_MIN_MS:
         quiet = ", ".join(str(channel + 1) for channel, is_silent in enumerate(silent) if is_silent)
@@ -31,6 +31,8 @@ def find_problems(
         problems.append(Problem(code="gaps", detail=f"{len(faults)} gaps of {length} ms in all, {lost} packets"))
     if any(gap.why == "restart" for _, gap in faults):
         problems.append(Problem(code="restart", detail="the recorder was restarted while it recorded"))
+    if any(gap.why == "missing" for _, gap in faults):
+        problems.append(Problem(code="journal_damaged", detail="a part of the audio journal could not be read"))
     if any(gap.why == "overflow" for _, gap in faults):
         problems.append(Problem(code="overflow", detail="the disk could not take the audio in time"))
     heard = [track for track in tracks if len(track.samples)]

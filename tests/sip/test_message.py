@@ -226,3 +226,23 @@ def test_a_copy_is_independent() -> None:
     copy.headers.remove("Via")
     assert invite.via.branch
     assert "Via" not in copy.headers
+
+
+@pytest.mark.parametrize(
+    ("contact", "name"),
+    [
+        ("<sip:src@h>;+sip.src", "+sip.src"),
+        ("<sip:src@h>;src", "src"),
+        ("sip:src@h;+sip-src", "+sip-src"),
+        ('<sip:h>;+sip.src="TRUE"', "+sip.src"),
+    ],
+)
+def test_dialects_of_the_recording_client_mark_in_contact(contact: str, name: str) -> None:
+    marked = good(request("INVITE sip:a@b SIP/2.0", f"Contact: {contact}")).contact
+    assert marked is not None
+    assert marked.param(name) is not None
+
+
+def test_broadworks_empty_recv_info_and_odd_cseq_of_a_bye() -> None:
+    bye = good(request("BYE sip:a@b SIP/2.0", "Recv-Info:", "CSeq: 3 INVITE"))
+    assert (bye.headers.get("Recv-Info"), bye.headers.get_all("Recv-Info"), bye.cseq.number) == ("", [], 3)

@@ -41,7 +41,8 @@ def describe(*media: str, session: str = "c=IN IP4 192.0.2.9") -> SessionDescrip
 def stream(
     port: int = 5000, label: str = "1", direction: str = "sendonly", formats: str = "8 0 101", protocol: str = "RTP/AVP"
 ) -> str:
-    return f"m=audio {port} {protocol} {formats}~a=rtpmap:8 PCMA/8000~a=rtpmap:101 telephone-event/8000~a=fmtp:101 0-15~a=label:{label}~a={direction}"
+    maps = "a=rtpmap:8 PCMA/8000~a=rtpmap:101 telephone-event/8000~a=fmtp:101 0-15"
+    return f"m=audio {port} {protocol} {formats}~{maps}~a=label:{label}~a={direction}"
 
 
 def answered(

@@ -129,11 +129,7 @@ def _direction(offer: SessionDescription, offered: MediaDescription, ready: Dire
 def choose_crypto(offered: MediaDescription, choice: Accept, before: MediaDescription | None) -> Crypto | None:
     """Our crypto line: the first offered one that can be used, with its tag and suite and our own key (RFC 4568 5.1.2)."""
     for line in offered.crypto:
-        if line.suite not in choice.suites or not line.is_valid or line.mki:
-            continue
-        if any(not param.upper().startswith("WSH=") for param in line.session_params):
-            # MKI and parameters that turn protection off or derive other keys are optional to support (RFC 4568 6.3); the
-            # window size hint only declares.
+        if line.suite not in choice.suites or not line.is_usable:
             continue
         size = KEY_BYTES[line.suite]
         if choice.crypto_key is not None:

@@ -175,6 +175,12 @@ class Crypto:
         """True when the suite is known and the key has its length."""
         return KEY_BYTES.get(self.suite) == len(self.key)
 
+    @property
+    def is_usable(self) -> bool:
+        """True when it is valid and asks for nothing besides (RFC 4568 6.1, 6.3): no MKI in the packets, no unprotected streams, no
+        other key derivation. A window size hint (WSH) only declares."""
+        return self.is_valid and not self.mki and all(item.upper().startswith("WSH=") for item in self.session_params)
+
     def __str__(self) -> str:
         extras = "".join(f"|{item}" for item in (self.lifetime, self.mki) if item)
         params = "".join(f" {item}" for item in self.session_params)

@@ -8,6 +8,7 @@ mod descriptors;
 mod poll;
 mod receive;
 mod recvmmsg;
+mod sendmmsg;
 mod uring;
 mod wake;
 
@@ -18,5 +19,6 @@ pub use descriptors::{
 pub use poll::{poll_ready, Interest, Ready};
 pub use receive::{Arrived, Intake, Sink, PACKET_MAX_BYTES};
 pub use recvmmsg::MultiMessage;
+pub use sendmmsg::{raw_address, thread_cpu_ns, SendBatch};
 pub use uring::Uring;
 pub use wake::Wake;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, Integer, Text, desc
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, Text, desc
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -21,6 +21,7 @@ class Conversation(Base):
     __table_args__ = (
         Index("conversation_time", desc("started_at"), desc("id")),
         Index("conversation_organisation_time", "organisation_id", desc("started_at"), desc("id")),
+        Index("conversation_duration", desc("duration_ms"), desc("id")),
     )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -155,7 +156,7 @@ class NumberPart(Base):
         ),
     )
 
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     organisation_id: Mapped[str | None] = mapped_column(Text)
     digits: Mapped[str] = mapped_column(Text, nullable=False)
     part: Mapped[int] = mapped_column(Integer, nullable=False)

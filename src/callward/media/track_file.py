@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 MAGIC = b"CWTRACK1"
 HEADER_MAX_BYTES = 16 << 20
@@ -71,6 +71,26 @@ class TrackHeader(BaseModel):
     marks: list[TrackMark] = Field(default_factory=list)
     stats: dict[str, Any] = Field(default_factory=dict)
     sha256: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tolerate(cls, value: Any) -> Any:
+        """A track whose beginning was lost has empty fields, and an odd payload type must not cost the others."""
+        if not isinstance(value, dict):
+            return value
+        known = {key: entry for key, entry in value.items() if entry is not None}
+        for key, shape in (("payload_types", PayloadType), ("marks", TrackMark)):
+            entries = known.get(key, [])
+            known[key] = [entry for entry in entries if _fits(shape, entry)] if isinstance(entries, list) else []
+        return known
+
+
+def _fits(shape: type[BaseModel], entry: Any) -> bool:
+    try:
+        shape.model_validate(entry)
+    except ValidationError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,9 +190,23 @@ class RecordingFailed(_Event):
 
     type: Literal["recording_failed"] = "recording_failed"
     recording: Ulid
+    organisation: Ulid | None = None
     at: datetime
     problems: list[Problem]
     retry: bool = False
+    """Sealing goes on trying; the recording is still in the audio journal."""
+    blobs: list[Blob] = Field(default_factory=list)
+    """Metadata, manifest and raw packets, as far as there are any."""
+    wrapped_key: Text = ""
+    tracks: list[StoredTrack] = Field(default_factory=list)
+
+
+class RecordingReleased(_Event):
+    """The media process gave up the recording's tracks after it was stored; nothing of it is left to be done."""
+
+    type: Literal["recording_released"] = "recording_released"
+    recording: Ulid
+    at: datetime
 
 
 class SystemEvent(_Event):
@@ -207,7 +221,13 @@ class SystemEvent(_Event):
 
 
 Event = Annotated[
-    RecordingStarted | RecordingUpdated | RecordingEnded | RecordingStored | RecordingFailed | SystemEvent,
+    RecordingStarted
+    | RecordingUpdated
+    | RecordingEnded
+    | RecordingStored
+    | RecordingFailed
+    | RecordingReleased
+    | SystemEvent,
     Field(discriminator="type"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)

@@ -1,0 +1,190 @@
+"""One recording into the archive: extracted, sealed, encrypted in the spool; then stored. Every step can be repeated.
+
+Blob keys are made of the recording's id, so a repeated step writes over what the first one left. The spool entry gets its
+`ready.json` last, synced: with it only storing is left, without it the entry is made anew. Blocking: call it from a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from callward.archive.encryption import encrypt_file, new_data_key, wrap
+from callward.archive.extraction import Extractor, TrackGoneError, TrackOpenError
+from callward.archive.keys import ArchiveKeys
+from callward.media.codec_process import CodecPool
+from callward.platform.blobs import BlobStore
+from callward.recorder.sealing.seal import SealedFile, SealedRecording, SealOptions, raw_only, seal
+from callward.records.events import (
+    EVENT,
+    Blob,
+    Problem,
+    RecordingEnded,
+    RecordingFailed,
+    RecordingStored,
+)
+
+READY = "ready.json"
+SALT_BYTES = 16
+
+Outcome = RecordingStored | RecordingFailed
+Checkpoint = Callable[[str], None]
+
+
+def no_checkpoint(_step: str) -> None:
+    """Nothing happens between the steps, except in the kill tests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """What sealing needs: where tracks come from, where objects go."""
+
+    spool: Path
+    extract: Extractor
+    codecs: CodecPool
+    keys: ArchiveKeys
+    store: BlobStore
+    options: SealOptions
+    checkpoint: Checkpoint = no_checkpoint
+
+    def prepare(self, ended: RecordingEnded, *, give_up: bool = False) -> Outcome:
+        """Seal and encrypt a recording in the spool, or take what a process before this one had finished there.
+
+        `give_up`: no master could be made of it: keep the packets only. Raises CodecError, ExtractionError, TrackOpenError (unless
+        `give_up`), OSError.
+        """
+        folder = self.spool / ended.recording
+        done = self.ready(ended.recording)
+        if done is not None:
+            return done
+        shutil.rmtree(folder, ignore_errors=True)
+        work = folder / "work"
+        work.mkdir(parents=True, mode=0o700)
+        self.checkpoint("spool made")
+        extracted, problems = self._extract(ended, work, partial=give_up)
+        self.checkpoint("extracted")
+        salt = os.urandom(SALT_BYTES)
+        if give_up:
+            sealed = raw_only(ended, extracted, work, salt)
+        else:
+            sealed = seal(ended, extracted, work, self.options, self.codecs, salt)
+        self.checkpoint("sealed")
+        outcome = self._encrypt(ended, sealed, problems, folder)
+        self.checkpoint("encrypted")
+        shutil.rmtree(work)
+        _write_synced(folder / READY, outcome.model_dump_json().encode())
+        self.checkpoint("ready")
+        return outcome
+
+    def ready(self, recording: str) -> Outcome | None:
+        """The outcome of a finished spool entry; None when there is none."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            event = EVENT.validate_json((self.spool / recording / READY).read_bytes())
+            if isinstance(event, RecordingStored | RecordingFailed):
+                return event
+        return None
+
+    def put(self, outcome: Outcome) -> None:
+        """Store the objects of a finished spool entry; returns when the store holds each with its checksum.
+
+        Raises BlobStoreError.
+        """
+        for blob in outcome.blobs:
+            path = self.spool / outcome.recording / blob.key.rpartition("/")[2]
+            self.store.put(blob.key, path, blob.stored_sha256)
+            self.checkpoint(f"put {blob.kind}")
+
+    def discard(self, recording: str) -> None:
+        """Remove the spool entry of a stored recording."""
+        shutil.rmtree(self.spool / recording, ignore_errors=True)
+
+    def _extract(self, ended: RecordingEnded, work: Path, *, partial: bool) -> tuple[dict[str, Path], list[Problem]]:
+        found: dict[str, Path] = {}
+        problems = []
+        for track in ended.tracks:
+            path = work / f"{track.track}.track"
+            try:
+                self.extract(track.track, path)
+            except TrackGoneError as error:
+                problems.append(Problem(code="track_missing", detail=str(error)[:4096]))
+            except TrackOpenError as error:
+                if not partial:
+                    raise
+                self.extract(track.track, path, partial=True)
+                problems.append(Problem(code="track_open", detail=str(error)[:4096]))
+                found[track.track] = path
+            else:
+                found[track.track] = path
+        return found, problems
+
+    def _encrypt(
+        self, ended: RecordingEnded, sealed: SealedRecording, problems: list[Problem], folder: Path
+    ) -> Outcome:
+        organisation = _organisation(ended)
+        data_key = new_data_key()
+        wrapped = wrap(data_key, ended.recording, self.keys.public_key(organisation))
+        blobs = [self._encrypt_one(ended.recording, file, data_key, folder) for file in sealed.files]
+        at = datetime.now(UTC)
+        master = sealed.master
+        if master is None:
+            return RecordingFailed(
+                recording=ended.recording,
+                organisation=organisation,
+                at=at,
+                problems=problems + sealed.problems,
+                blobs=blobs,
+                wrapped_key=wrapped,
+                tracks=sealed.tracks,
+            )
+        return RecordingStored(
+            recording=ended.recording,
+            organisation=organisation,
+            at=at,
+            started_at=datetime.fromtimestamp(master.started_at_ns / 1e9, UTC),
+            duration_ms=master.duration_ms,
+            codec=master.codec,
+            channels=master.channels,
+            sample_rate_hz=master.sample_rate_hz,
+            blobs=blobs,
+            wrapped_key=wrapped,
+            tracks=sealed.tracks,
+            problems=problems + sealed.problems,
+        )
+
+    def _encrypt_one(self, recording: str, file: SealedFile, data_key: bytes, folder: Path) -> Blob:
+        done = encrypt_file(file.path, folder / file.name, data_key, recording, file.name)
+        return Blob(
+            kind=file.kind,
+            key=f"{recording}/{file.name}",
+            media_type=file.media_type,
+            size_bytes=done.size_bytes,
+            stored_bytes=done.stored_bytes,
+            sha256=done.sha256,
+            stored_sha256=done.stored_sha256,
+        )
+
+
+def _organisation(ended: RecordingEnded) -> str | None:
+    """The organisation that all calls of the recording belong to; None (the provider) when there is none or several."""
+    found = {call.organisation for call in ended.calls}
+    return found.pop() if len(found) == 1 else None
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    for folder in (path.parent, path.parent.parent):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,285 @@
+"""The sealing process: from `recording_ended` in the recorder's journal to a stored recording, exactly once.
+
+Theory of operation. Ended recordings are taken in the order of the recorder's journal and go through three stages: *prepare* (extract,
+decode, encode, encrypt into the spool; `jobs` at a time), *store* (put every object and have its checksum proved, then write
+`recording_stored` into the seal journal and wait until that is on the disk), *release* (the media process may forget the tracks).
+A recording is done when `recording_released` is written. The cursor in the recorder's journal stands at the first recording that is not
+done; after a crash everything from there on is looked at again, and what the seal journal already holds is not repeated. While the
+object store is down, prepared recordings wait in the spool, at most `SPOOL_RECORDINGS`; then sealing waits too, and the audio in its journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from callward.archive.extraction import ExtractionError, TrackOpenError
+from callward.archive.ingest import Ingest, Outcome
+from callward.journal import Cursor, EventJournal, JournalReader, OffsetGoneError
+from callward.media.codec_process import CodecError
+from callward.media.protocol import MediaError, MediaRefusedError
+from callward.platform.blobs import BlobStoreError
+from callward.platform.telemetry import logger
+from callward.recorder.sealing.ogg import OggHeadError
+from callward.records.events import (
+    EVENT,
+    RecordingEnded,
+    RecordingFailed,
+    RecordingReleased,
+    RecordingStored,
+)
+
+CONSUMER = "seal"
+WORKER = "worker"
+SPOOL_RECORDINGS = 1000
+STORES_AT_A_TIME = 4
+ATTEMPTS = 5
+"""Then no master is tried any more and the packets themselves are stored."""
+BACK_OFF_FIRST_S = 0.5
+BACK_OFF_MAX_S = 60.0
+POLL_S = 0.1
+TIDY_INTERVAL_S = 30.0
+
+_STORED = Counter("callward_seal_recordings_total", "Recordings that left the sealer", ["outcome"])
+_WAITING = Gauge("callward_seal_waiting_recordings", "Ended recordings that are not stored yet")
+_PREPARE = Histogram(
+    "callward_seal_prepare_seconds", "Time to decode, encode and encrypt", buckets=(0.1, 1, 5, 15, 60, 300)
+)
+_RETRIES = Counter("callward_seal_retries_total", "Steps that have to be tried again", ["step"])
+_LAG = Gauge("callward_seal_lag_seconds", "Age of the oldest ended recording that is not stored")
+
+Release = Callable[[str], Awaitable[None]]
+"""Gives a track up at the media process. Raises MediaError."""
+
+
+@dataclass(slots=True)
+class _Item:
+    """A place in the recorder's journal that may have work to be done."""
+
+    offset: int
+    next_offset: int
+    ended: RecordingEnded | None = None
+    stored: Outcome | None = None
+    seal_offset: int | None = None
+    """Where the seal journal has the outcome."""
+    done: bool = False
+
+
+class Sealer:
+    """See the module's text. `run` works until `stopping` is set."""
+
+    def __init__(self, recorder_journal: Path, seal_journal: Path, ingest: Ingest, release: Release, jobs: int) -> None:
+        self._recorder_journal = recorder_journal
+        self._seal_journal = seal_journal
+        self._ingest = ingest
+        self._release = release
+        self._jobs = jobs
+        self._items: collections.deque[_Item] = collections.deque()
+        self._to_prepare: asyncio.Queue[_Item] = asyncio.Queue(jobs * 2)
+        self._to_store: asyncio.Queue[_Item] = asyncio.Queue(SPOOL_RECORDINGS)
+        self._to_release: asyncio.Queue[_Item] = asyncio.Queue()
+        self._outcomes: dict[str, tuple[Outcome, int]] = {}
+        self._released: set[str] = set()
+        self._stopping = asyncio.Event()
+        self.idle = asyncio.Event()
+        """Set while nothing waits: for the tests and the health page."""
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Seal what ends, until `stopping` is set; what is under way is finished after the next start."""
+        self._stopping = stopping
+        journal = EventJournal.open(self._seal_journal)
+        try:
+            self._remember(journal)
+            tasks = [asyncio.create_task(self._read(journal))]
+            tasks += [asyncio.create_task(self._prepare()) for _ in range(self._jobs)]
+            tasks += [asyncio.create_task(self._store(journal)) for _ in range(STORES_AT_A_TIME)]
+            tasks += [asyncio.create_task(self._give_up_tracks(journal)), asyncio.create_task(self._tidy(journal))]
+            stop = asyncio.create_task(stopping.wait())
+            try:
+                done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+                for task in done - {stop}:
+                    task.result()
+            finally:
+                for task in (stop, *tasks):
+                    task.cancel()
+                await asyncio.gather(stop, *tasks, return_exceptions=True)
+        finally:
+            await journal.close()
+
+    def _remember(self, journal: EventJournal) -> None:
+        """Learn from the seal journal what is stored and released already."""
+        state = Cursor(self._seal_journal, CONSUMER).load()
+        start = state.offset if state is not None and state.journal_id == journal.journal_id else 0
+        reader = JournalReader(self._seal_journal)
+        reader.offset = max(start, reader.first_offset())
+        while records := reader.read():
+            for record in records:
+                event = EVENT.validate_json(record.payload)
+                if isinstance(event, RecordingStored) or (isinstance(event, RecordingFailed) and not event.retry):
+                    self._outcomes[event.recording] = (event, record.offset)
+                elif isinstance(event, RecordingReleased):
+                    self._released.add(event.recording)
+
+    async def _read(self, journal: EventJournal) -> None:
+        """Follow the recorder's journal from the cursor on."""
+        cursor = Cursor(self._recorder_journal, CONSUMER)
+        reader = JournalReader(self._recorder_journal)
+        while (journal_id := reader.journal_id()) is None:
+            self.idle.set()
+            await asyncio.sleep(POLL_S)
+        state = cursor.load()
+        if state is not None and state.journal_id == journal_id:
+            reader.offset = state.offset
+        while True:
+            try:
+                records = reader.read(100)
+            except OffsetGoneError:
+                logger.error("recorder_journal_records_gone", offset=reader.offset)
+                reader.offset = reader.first_offset()
+                continue
+            for record in records:
+                item = _Item(record.offset, record.next_offset)
+                try:
+                    event = EVENT.validate_json(record.payload)
+                except ValueError as error:
+                    logger.error("recorder_event_unreadable", offset=record.offset, error=str(error)[:500])
+                    event = None
+                if isinstance(event, RecordingEnded) and event.recording not in self._released:
+                    item.ended = event
+                    self.idle.clear()
+                else:
+                    item.done = True
+                self._items.append(item)
+                if item.ended is not None:
+                    await self._enter(item)
+            self._advance(journal, journal_id, cursor)
+            if not records:
+                await asyncio.sleep(POLL_S)
+
+    async def _enter(self, item: _Item) -> None:
+        """Put a recording to the stage where it belongs."""
+        assert item.ended is not None
+        _WAITING.inc()
+        known = self._outcomes.get(item.ended.recording)
+        if known is not None:
+            item.stored, item.seal_offset = known
+            await self._to_release.put(item)
+        else:
+            await self._to_prepare.put(item)
+
+    def _advance(self, journal: EventJournal, journal_id: str, cursor: Cursor) -> None:
+        """Move the cursors over what is done, the recorder's first."""
+        passed = None
+        while self._items and self._items[0].done:
+            item = self._items.popleft()
+            passed = item.next_offset
+            if item.ended is not None:
+                self._outcomes.pop(item.ended.recording, None)
+                self._released.discard(item.ended.recording)
+        waiting = [item for item in self._items if not item.done]
+        if not waiting:
+            self.idle.set()
+        oldest = next((item.ended.ended_at for item in waiting if item.ended is not None), None)
+        _LAG.set((datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0)
+        if passed is None:
+            return
+        cursor.store(journal_id, passed)
+        needed = [item.seal_offset for item in self._items if item.seal_offset is not None]
+        Cursor(self._seal_journal, CONSUMER).store(journal.journal_id, min(needed, default=journal.durable_offset))
+
+    async def _prepare(self) -> None:
+        while True:
+            item = await self._to_prepare.get()
+            assert item.ended is not None
+            attempt = 0
+            while item.stored is None:
+                attempt += 1
+                try:
+                    with _PREPARE.time():
+                        item.stored = await asyncio.to_thread(
+                            self._ingest.prepare, item.ended, give_up=attempt > ATTEMPTS
+                        )
+                except (CodecError, OggHeadError, ExtractionError, TrackOpenError, OSError) as error:
+                    if isinstance(error, OSError | ExtractionError):
+                        attempt = min(attempt, ATTEMPTS)  # the disk, not the recording: never give up for that
+                    logger.warning(
+                        "seal_retry", recording=item.ended.recording, attempt=attempt, error=str(error)[:500]
+                    )
+                    _RETRIES.labels("prepare").inc()
+                    await _back_off(attempt)
+                except Exception:
+                    logger.exception("seal_error", recording=item.ended.recording, attempt=attempt)
+                    if attempt > ATTEMPTS:
+                        raise
+                    attempt = ATTEMPTS
+            await self._to_store.put(item)
+
+    async def _store(self, journal: EventJournal) -> None:
+        while True:
+            item = await self._to_store.get()
+            assert item.stored is not None
+            outcome = item.stored
+            attempt = 0
+            while True:
+                attempt += 1
+                try:
+                    await asyncio.to_thread(self._ingest.put, outcome)
+                    break
+                except (BlobStoreError, OSError) as error:
+                    logger.warning("store_retry", recording=outcome.recording, attempt=attempt, error=str(error)[:500])
+                    _RETRIES.labels("store").inc()
+                    await _back_off(attempt)
+            self._ingest.checkpoint("stored")
+            item.seal_offset = journal.append(outcome.model_dump_json().encode())
+            await journal.wait_durable(item.seal_offset)
+            self._ingest.checkpoint("journaled")
+            _STORED.labels("ready" if isinstance(outcome, RecordingStored) else "failed").inc()
+            logger.info("recording_stored", recording=outcome.recording, type=outcome.type)
+            await self._to_release.put(item)
+
+    async def _give_up_tracks(self, journal: EventJournal) -> None:
+        """Tell the media process, one recording after the other; it may be away for a while."""
+        while True:
+            item = await self._to_release.get()
+            assert item.ended is not None
+            for track in item.ended.tracks:
+                attempt = 0
+                while True:
+                    attempt += 1
+                    try:
+                        await self._release(track.track)
+                        break
+                    except MediaRefusedError as error:
+                        if error.code == "unknown_track":
+                            break
+                        logger.warning("release_refused", track=track.track, error=str(error))
+                    except MediaError:
+                        pass
+                    _RETRIES.labels("release").inc()
+                    await _back_off(attempt)
+                self._ingest.checkpoint("released")
+            released = RecordingReleased(recording=item.ended.recording, at=datetime.now(UTC))
+            await journal.append_durable(released.model_dump_json().encode())
+            self._ingest.checkpoint("done")
+            await asyncio.to_thread(self._ingest.discard, item.ended.recording)
+            item.done = True
+            _WAITING.dec()
+
+    async def _tidy(self, journal: EventJournal) -> None:
+        """Free the seal journal's segments that everybody has read."""
+        while True:
+            await asyncio.sleep(TIDY_INTERVAL_S)
+            journal.release(required=(CONSUMER, WORKER))
+
+
+async def _back_off(attempt: int) -> None:
+    """Wait longer each time, never in step with others."""
+    longest = min(BACK_OFF_MAX_S, BACK_OFF_FIRST_S * 2 ** min(attempt - 1, 10))
+    await asyncio.sleep(longest * (0.5 + random.random() / 2))  # noqa: S311 - no secret

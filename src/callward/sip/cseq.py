@@ -6,6 +6,12 @@ from dataclasses import dataclass
 
 from callward.sip.grammar import is_token, parse_number
 
+METHODS = frozenset(
+    {"ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "PUBLISH", "REFER", "REGISTER",
+     "SUBSCRIBE", "UPDATE"}
+)  # fmt: skip
+"""The methods of the IANA registry; others are as legal (RFC 3261 7.1)."""
+
 MAX_SEQUENCE = 2**31 - 1
 """RFC 3261 8.1.1.5: the number is below 2**31."""
 
@@ -39,7 +45,7 @@ def parse_cseq(text: str) -> CSeq | None:
     if len(parts) != 2:
         return None
     number = parse_number(parts[0].lstrip("0") or parts[0][:1], MAX_SEQUENCE)
-    if number is None or not is_token(parts[1]):
+    if number is None or (parts[1] not in METHODS and not is_token(parts[1])):
         return None
     return CSeq(number, parts[1])
 

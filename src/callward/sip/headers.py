@@ -37,8 +37,10 @@ class Headers:
     @classmethod
     def of_normalised(cls, items: list[tuple[str, str, str]]) -> Headers:
         """Takes over `(key, name, value)` triples that a parser has already normalised."""
-        headers = cls()
+        headers = cls.__new__(cls)
         headers._items = items
+        headers._index = None
+        headers.version = 0
         return headers
 
     def _by_key(self) -> dict[str, list[str]]:

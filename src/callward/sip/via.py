@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from callward.sip.grammar import (
@@ -14,6 +15,8 @@ from callward.sip.grammar import (
     with_parameter,
 )
 from callward.sip.uri import parse_host_port
+
+_USUAL = re.compile(r"SIP/2\.0/([A-Z]+) ([A-Za-z0-9\-._]+)(?::([0-9]{1,5}))?(|;.*)\Z", re.DOTALL)
 
 MAGIC_COOKIE = "z9hG4bK"
 """Start of every branch that RFC 3261 8.1.1.7 calls globally unique; compared without case."""
@@ -40,7 +43,7 @@ class Via:
     def is_rfc3261(self) -> bool:
         """True when the branch has the magic cookie and something after it (RFC 3261 17.2.3; RFC 4475 3.2.1)."""
         branch = self.branch
-        return branch is not None and len(branch) > 7 and branch[:7].lower() == "z9hg4bk"
+        return branch is not None and len(branch) > 7 and branch[:7].lower() == MAGIC_COOKIE.lower()
 
     @property
     def received(self) -> str | None:
@@ -81,6 +84,14 @@ class Via:
 
 def parse_via(text: str) -> Via | None:
     """Parses one Via element; None when malformed or of another protocol version. Never raises."""
+    usual = _USUAL.match(text)
+    if usual is not None:
+        transport, host, port, rest = usual.groups()
+        number = int(port) if port else None
+        params = parse_parameters(rest)
+        if params is None or (number is not None and number > 65535):
+            return None
+        return Via(transport, host, number, params)
     head, semicolon, rest = text.partition(";")
     if head[:8] == "SIP/2.0/":
         transport, _, sent_by = head[8:].lstrip(" \t").replace("\t", " ").partition(" ")

@@ -33,7 +33,7 @@ def codes(reading: MetadataReading) -> list[str]:
     ("name", "body", "code"),
     [
         ("billion laughs", LAUGHS, "metadata_doctype"),
-        ("billion laughs in UTF-16", LAUGHS.decode().replace('version="1.0"', 'version="1.0" encoding="UTF-16"').encode("utf-16"), "metadata_doctype"),
+        ("billion laughs in UTF-16", LAUGHS.decode().encode("utf-16"), "metadata_doctype"),
         ("external entity", b'<!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/passwd">]><recording>&x;</recording>', "metadata_doctype"),
         ("external DTD", b'<!DOCTYPE recording SYSTEM "http://192.0.2.1/x.dtd"><recording/>', "metadata_doctype"),
         ("doctype in lower case", b"<!doctype recording><recording/>", "metadata_doctype"),
@@ -125,9 +125,8 @@ def test_s16_more_elements_than_are_kept_is_said() -> None:
     "hostile", ["../../etc/passwd", "CON", "a" * 10_000, "&#x202e;gpj.exe", "&#10;&#13;Injected: yes", "&lt;script&gt;"]
 )
 def test_control_characters_and_paths_are_text_bounded_and_on_one_line(hostile: str) -> None:
-    body = document(
-        f'<session session_id="S"/><participant participant_id="{hostile}"><nameID aor="{hostile}"><name>{hostile}</name></nameID></participant>'
-    )
+    name_id = f'<nameID aor="{hostile}"><name>{hostile}</name></nameID>'
+    body = document(f'<session session_id="S"/><participant participant_id="{hostile}">{name_id}</participant>')
     found = inspect(body, at=START)
     for text in (found["parties"][0]["aor"], found["parties"][0]["name"]):
         assert len(text) <= 255
@@ -191,7 +190,27 @@ def test_s16_any_bytes_never_raise(data: bytes) -> None:
     inspect(b"INVITE sip:a@b SIP/2.0\r\nContent-Type: application/rs-metadata\r\n\r\n" + data, at=START)
 
 
-_NAMES = st.sampled_from(["recording", "session", "participant", "stream", "nameID", "send", "recv", "label", "group", "participantstreamassoc", "participantsessionassoc", "sessionrecordingassoc", "start-time", "stop-time", "x", "dataMode", "extensiondata"])  # fmt: skip
+_NAMES = st.sampled_from(
+    [
+        "recording",
+        "session",
+        "participant",
+        "stream",
+        "nameID",
+        "send",
+        "recv",
+        "label",
+        "group",
+        "participantstreamassoc",
+        "participantsessionassoc",
+        "sessionrecordingassoc",
+        "start-time",
+        "stop-time",
+        "x",
+        "dataMode",
+        "extensiondata",
+    ]
+)
 _VALUES = st.sampled_from(
     ["", "A", "B", "S", "partial", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59+99:99", "sip:a@b", "\u202e", "A" * 300]
 )

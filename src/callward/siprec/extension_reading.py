@@ -84,7 +84,8 @@ def _attach(elements: tuple[_Level, ...], by_parent: dict[str, list[Extension]])
 def as_tree(extensions: Iterable[Extension]) -> dict[str, Any]:
     """Plain data for the archive and for JSON: qualified name -> text, tree, or a list where a name comes more than once.
 
-    Wrappers that only hold others (`extensiondata`, `broadWorksRecordingMetadata` ...) are left out. Attributes have an `@` before the name.
+    Wrappers that only hold others (`extensiondata`, `broadWorksRecordingMetadata` ...) are left out. Attributes have an `@` before
+    the name.
     """
     tree: dict[str, Any] = {}
     for extension in extensions:

@@ -1,7 +1,7 @@
 """What the recorder understands of a file: a SIP message, a body, or a metadata document (`callward siprec inspect`).
 
-Captures come as they are: with LF line ends, with lines before the message, with a wrong Content-Length, cut off. The bytes are looked at in
-this order: SIP message, multipart body, SDP, metadata.
+Captures come as they are: with LF line ends, with lines before the message, with a wrong Content-Length, cut off. The bytes are
+looked at in this order: SIP message, multipart body, SDP, metadata.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class OfferedStream:
     label: str = ""
     """`a=label` (RFC 4574); empty when the peer left it out."""
     direction: Direction = Direction.SENDONLY
-    """Effective direction: attribute of the m-line, else of the session, else the profile's; `inactive` for c=0.0.0.0 (S23)."""
+    """Effective direction: attribute of the m-line, else of the session, else sendonly; `inactive` for c=0.0.0.0 (S23)."""
     address: str = ""
     transport: str = ""
     """`RTP/AVP`, `RTP/SAVP` ..."""
@@ -39,17 +39,16 @@ class OfferedStream:
         return not self.removed and self.direction in (Direction.SENDONLY, Direction.SENDRECV)
 
 
-def offered_streams(
-    sdp: SessionDescription, direction_when_absent: Direction = Direction.SENDONLY
-) -> tuple[OfferedStream, ...]:
+def offered_streams(sdp: SessionDescription) -> tuple[OfferedStream, ...]:
     """The m-lines of an offer of a recording client."""
-    return tuple(_offered(sdp, index, media, direction_when_absent) for index, media in enumerate(sdp.media))
+    return tuple(_offered(sdp, index, media) for index, media in enumerate(sdp.media))
 
 
-def _offered(sdp: SessionDescription, index: int, media: MediaDescription, absent: Direction) -> OfferedStream:
+def _offered(sdp: SessionDescription, index: int, media: MediaDescription) -> OfferedStream:
     # Only c= counts: an o= of 0.0.0.0 (OpenSIPS) is no hold, nor is a missing c= line.
     connection = media.own_connection or sdp.own_connection
-    direction = media.own_direction or sdp.own_direction or absent
+    # Without a direction RFC 3264 says sendrecv; a recording client only sends (BroadWorks leaves it out).
+    direction = media.own_direction or sdp.own_direction or Direction.SENDONLY
     if connection is not None and connection.is_unspecified:
         direction = Direction.INACTIVE
     return OfferedStream(

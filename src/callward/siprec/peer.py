@@ -1,4 +1,4 @@
-"""How strictly a peer is taken, and what stands in for what its dialect leaves out."""
+"""How strictly a peer is taken."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ class PeerProfile:
     """`siprec` must stand in Require or Supported (S01)."""
     metadata_is_enough: bool = False
     """Take an INVITE without either sign when it carries a metadata part: no stranger sends one by accident."""
-    direction_when_absent: str = "sendonly"
-    """Direction of an offered m-line without one. RFC 3264 says sendrecv; a recording client only sends (BroadWorks)."""
     vendor: str = ""
     """Short name of the dialect; empty detects it from each message."""
 
@@ -35,6 +33,8 @@ PROFILES: MappingProxyType[str, PeerProfile] = MappingProxyType(
             RELAXED,
             AUTOMATIC,
             PeerProfile(name="cisco", vendor="cisco"),
+            # Network-based forking and the built-in bridge of CUCM are no SIPREC: no sign of it, and no metadata.
+            PeerProfile(name="cisco-network", vendor="cisco", require_feature_tag=False, require_option_tag=False),
             PeerProfile(name="oracle", vendor="oracle"),
             PeerProfile(name="ribbon", vendor="ribbon"),
             # Neither Require: siprec nor +sip.src: Contact carries `;src` (BroadWorks) or nothing.

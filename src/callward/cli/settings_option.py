@@ -11,7 +11,7 @@ _config_file: Path | None = None
 
 def set_config_file(path: Path | None) -> None:
     """Remember `--config FILE`."""
-    global _config_file  # noqa: PLW0603
+    global _config_file
     _config_file = path
 
 

@@ -11,7 +11,9 @@ _NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 _RIGHTS = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 
 
-def protect(op: Any, table: str, *, organisation_column: str = "organisation_id", rights: str = "SELECT, INSERT, UPDATE, DELETE") -> None:
+def protect(
+    op: Any, table: str, *, organisation_column: str = "organisation_id", rights: str = "SELECT, INSERT, UPDATE, DELETE"
+) -> None:
     """Show a table's rows only to their organisation or to the provider, and grant `rights` to the application.
 
     Leave out UPDATE and DELETE for an append-only table.
@@ -21,9 +23,7 @@ def protect(op: Any, table: str, *, organisation_column: str = "organisation_id"
         raise ValueError(f"{organisation_column!r} is no column name")
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-    rule = (
-        f"current_setting('callward.provider', true) = 'on' OR {organisation_column} = nullif(current_setting('callward.organisation', true), '')"
-    )
+    rule = f"current_setting('callward.provider', true) = 'on' OR {organisation_column} = nullif(current_setting('callward.organisation', true), '')"
     op.execute(f"CREATE POLICY organisation ON {table} USING ({rule}) WITH CHECK ({rule})")
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from callward.platform.database import Database, Scope
 from callward.platform.ids import Ulid, new_ulid
 from callward.platform.paths import DataPaths
-from callward.provisioning.model import Organisation, Peer
 from callward.provisioning import snapshot
+from callward.provisioning.model import Organisation, Peer
 from callward.siprec.peer import PROFILES
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")

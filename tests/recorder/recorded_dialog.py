@@ -145,7 +145,7 @@ class World:
             description, self.core.data.plan, self.core.local_streams(), address="127.0.0.1", session_id="1", version=1
         )
         if not self.core.data.answered and self.core.local_streams():
-            self.core.answered(self.at)
+            self.core.answered()
         self.collect()
         return answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -21,6 +22,8 @@ from callward.records.events import EVENT, Event, RecordingEnded
 SCENARIOS = Path(__file__).parent.parent / "peers" / "sipp"
 BIN = Path(sys.executable).parent
 START_S = 20.0
+_SIPP_MEDIA_PORTS = itertools.cycle(range(32_400, 32_760, 12))
+"""Below the ports that the kernel gives to others."""
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
@@ -207,7 +210,7 @@ class Pair:
         place = self.folder / f"sipp-{scenario}-{free_port()}"
         place.mkdir()
         (place / "scenario.xml").write_text(text)
-        port, media_port = free_port(), free_port() & ~7
+        port, media_port = free_port(), next(_SIPP_MEDIA_PORTS)
         process = await asyncio.create_subprocess_exec(
             "sipp",
             *("-sf", "scenario.xml", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(port), "-mp", str(media_port)),

@@ -23,7 +23,7 @@ BOB = Party("sip:bob@example.com", "Bob", "2")
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
     """One pair of processes for the tests that leave it as it was."""
-    running = Pair(tmp_path_factory.mktemp("pair"), 42_000)
+    running = Pair(tmp_path_factory.mktemp("pair"), 30_000)
     try:
         yield await running.started()
     finally:
@@ -250,7 +250,7 @@ async def test_updates_of_a_recording_are_throttled(pair: Pair) -> None:
 
 async def test_fault_3_after_kill_9_the_recorder_takes_up_its_sessions(tmp_path: Path) -> None:
     async with (
-        own_pair(tmp_path, 42_400) as pair,
+        own_pair(tmp_path, 30_400) as pair,
         talking(pair, call="kept") as talker,
         talking(pair, call="lost") as gone,
     ):
@@ -279,7 +279,7 @@ async def test_fault_3_after_kill_9_the_recorder_takes_up_its_sessions(tmp_path:
 
 
 async def test_fault_1_after_kill_9_of_the_media_process_recordings_go_on_with_a_gap(tmp_path: Path) -> None:
-    async with own_pair(tmp_path, 42_800) as pair, talking(pair, call="gap") as talker:
+    async with own_pair(tmp_path, 30_800) as pair, talking(pair, call="gap") as talker:
         await talker.talk(0.5)
         pair.kill("media")
         assert await pair.options() == 503 or await pair.options() == 503
@@ -301,7 +301,7 @@ async def test_fault_1_after_kill_9_of_the_media_process_recordings_go_on_with_a
 
 
 async def test_a_bye_while_the_media_process_is_dead_is_told_of_when_it_is_back(tmp_path: Path) -> None:
-    async with own_pair(tmp_path, 43_200) as pair, talking(pair, call="waits") as talker:
+    async with own_pair(tmp_path, 31_200) as pair, talking(pair, call="waits") as talker:
         await talker.talk(0.3)
         pair.kill("media")
         await talker.end()
@@ -317,7 +317,7 @@ async def test_a_bye_while_the_media_process_is_dead_is_told_of_when_it_is_back(
 
 
 async def test_a_start_reads_from_the_checkpoint_of_a_clean_stop(tmp_path: Path) -> None:
-    async with own_pair(tmp_path, 43_600) as pair, talking(pair, call="stop") as talker:
+    async with own_pair(tmp_path, 31_600) as pair, talking(pair, call="stop") as talker:
         await pair.sipp("setup", "-r", "50", call="many", count=20)
         await pair.ended(20, of="many")
         pair.processes["recorder"].terminate()

@@ -237,9 +237,11 @@ class RecorderServer:
     async def _attach(self, hello: Hello) -> None:
         """Compare the media process's tracks with ours; only then new sessions are taken."""
         restarted = bool(self._boot) and hello.boot != self._boot
+        ours: set[str] = set()
         while True:
             try:
                 listed = {item.track: item for item in await self.media.list_tracks()}
+                ours |= self._known_tracks()  # before sessions that had ended are finished and forgotten
                 await asyncio.gather(
                     *[
                         self.recorder.attach(live, listed, restarted=restarted)
@@ -247,7 +249,7 @@ class RecorderServer:
                     ]
                 )
                 if self._first_attach:
-                    await self._end_orphans(listed)
+                    await self._end_orphans(listed, ours)
                 self._status = await self.media.status()
                 break
             except MediaError as error:
@@ -264,14 +266,16 @@ class RecorderServer:
             self.notebook.media(hello.boot)
         self._look()
 
-    async def _end_orphans(self, listed: dict[str, ListedTrack]) -> None:
-        """Open tracks that no session knows: their call was never answered, or our journal was lost."""
-        ours = {
+    def _known_tracks(self) -> set[str]:
+        return {
             item.track
             for live in self.recorder.sessions.values()
             for recording in live.core.data.recordings.values()
             for item in recording.tracks
         }
+
+    async def _end_orphans(self, listed: dict[str, ListedTrack], ours: set[str]) -> None:
+        """Open tracks that no session knows: their call was never answered, or our journal was lost."""
         orphans = [item for item in listed.values() if item.state == "open" and item.track not in ours]
         for event in await orphan_events(self.media, orphans, datetime.now(UTC), new_ulid):
             self.notebook.event(event)
@@ -361,7 +365,6 @@ class RecorderServer:
             [
                 (live.core.data, live.dialog.to_state() if live.dialog is not None else None, live.notes)
                 for live in self.recorder.sessions.values()
-                if live.core.data.answered
             ],
             self._boot,
         )

@@ -194,7 +194,7 @@ class RecorderService:
                 await self._end(live, "error", None)
                 return
             metrics.SET_UP_SECONDS.observe(self._driver.now() - started)
-            core.answered(_utc_now())
+            core.answered()
             self._remember(live)
             self._tell(live)
 
@@ -458,7 +458,9 @@ class RecorderService:
 
     def _heard(self, live: LiveSession) -> None:
         live.heard_at = self._driver.now()
-        live.recovered = False
+        if live.recovered:
+            live.recovered = False
+            live.core.answered()
 
     def _keep_message(self, live: LiveSession, request: Request, at: datetime) -> None:
         raw = blank_keys(request.raw or request.to_bytes())

@@ -75,6 +75,8 @@ class RecordingSession:
         self._entropy = entropy
         self._organisation_of = organisation_of
         self._events: list[Event] = []
+        self._doubtful = False
+        """Taken up again after a crash in the moment of the answer: the client may have got it."""
 
     # What came -----------------------------------------------------------------------------------------------------
 
@@ -191,8 +193,10 @@ class RecordingSession:
             if stream.opened
         }
 
-    def answered(self, at: datetime) -> None:
-        """The 200 was sent: from now on the recordings are told of."""
+    def answered(self) -> None:
+        """The 200 was sent (or the client shows that it got it): from now on the recordings are told of."""
+        if self.data.answered:
+            return
         self.data.answered = True
         self._announce()
 
@@ -226,6 +230,7 @@ class RecordingSession:
 
     def replay(self, observations: Iterable[tuple[int, datetime, Observation]]) -> None:
         """After a crash: read the journaled messages (number, time, what it said) again."""
+        self._doubtful = not self.data.answered
         for number, at, observation in observations:
             self.siprec = advance(self.siprec, observation, at=at)
             for recording in self.data.recordings.values():
@@ -408,7 +413,7 @@ class RecordingSession:
         if recording.announced:
             return True
         if not self.data.answered:
-            return False
+            return self._doubtful and recording.packets > 0
         return bool(recording.calls) or recording.packets >= WORTH_PACKETS
 
     def _unnamed_call(self, recording: Recording) -> Call:

@@ -58,9 +58,9 @@ def layers(segments: list[Segment], counts: Ints, rate_hz: int) -> list[Layer]:
     for segment in segments:
         start = float(segment.starts_s[0])
         end = float(segment.starts_s.max()) + float(counts[segment.rows[-1]]) / rate_hz
-        for index, layer_end in enumerate(ends):
-            if layer_end <= start + OVERLAP_S:
-                break
+        free = [index for index, layer_end in enumerate(ends) if layer_end <= start + OVERLAP_S]
+        if free:
+            index = free[0]
         else:
             index = len(ends) if len(ends) < LAYERS_MAX else int(np.argmin(ends))
         if index == len(ends):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from callward.media.codec_process import CodecPool
-from callward.media.track_file import TrackFile, TrackFileError, read_track
+from callward.media.track_file import TrackFileError, read_track
 from callward.recorder.sealing import waveform
 from callward.recorder.sealing.manifest import manifest, stored_track
 from callward.recorder.sealing.master import MasterCodec, MasterFile, channel_of, encode_master

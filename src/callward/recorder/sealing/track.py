@@ -345,9 +345,13 @@ def _run(track: TrackFile, decoder: _Decoder, kind: int, source: int, length: in
 def _noise_end(layer: Layer, index: int, first: int) -> int:
     """Comfort noise lasts until the sender's next packet, if nothing was lost between."""
     end = int(layer.starts[index] + layer.counts[index])
-    if index + 1 < len(layer.rows) and layer.epoch[index] == layer.epoch[index + 1]:
-        if layer.sequence[index + 1] == layer.sequence[index] + 1:
-            end = int(layer.starts[index + 1])
+    following = index + 1
+    if (
+        following < len(layer.rows)
+        and layer.epoch[index] == layer.epoch[following]
+        and layer.sequence[following] == layer.sequence[index] + 1
+    ):
+        end = int(layer.starts[following])
     return end - first
 
 

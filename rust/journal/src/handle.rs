@@ -22,6 +22,8 @@ pub struct TrackHandle {
 pub(crate) struct TrackShared {
     pub(crate) track: TrackId,
     pub(crate) slot: TrackSlot,
+    /// Bytes of records that were there when this process opened the journal.
+    pub(crate) recovered: u64,
     pub(crate) acked: AtomicU64,
     pub(crate) ended: AtomicBool,
 }
@@ -40,6 +42,11 @@ impl TrackHandle {
     /// Bytes of records (their headers included) that stand in the journal with `fdatasync` returned. Never shrinks.
     pub fn acked_bytes(&self) -> u64 {
         self.shared.acked.load(Ordering::Acquire)
+    }
+
+    /// Bytes of records that were found when this process opened the journal, without its mark `restart`; 0 for a new track.
+    pub fn recovered_bytes(&self) -> u64 {
+        self.shared.recovered
     }
 
     /// Closed, released or shredded.

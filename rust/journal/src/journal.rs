@@ -298,7 +298,7 @@ impl Journal {
             return Err(JournalError::TooManyTracks(shared.max_tracks));
         }
         let slot = directory.new_slot();
-        let track_shared = Arc::new(TrackShared { track, slot, acked: AtomicU64::new(0), ended: AtomicBool::new(false) });
+        let track_shared = Arc::new(TrackShared { track, slot, recovered: 0, acked: AtomicU64::new(0), ended: AtomicBool::new(false) });
         directory.tracks.insert(
             track,
             Known { shared: track_shared.clone(), header: header.into(), stats: Arc::default(), recovered: false, readable: true, opened_at_ns: at_ns },

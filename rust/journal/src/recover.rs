@@ -254,7 +254,7 @@ fn revive(
     needed: &mut BTreeMap<u64, u32>,
 ) -> (Known, Track) {
     let slot = directory.new_slot();
-    let shared = Arc::new(TrackShared { track, slot, acked: AtomicU64::new(entry.position), ended: AtomicBool::new(entry.closed) });
+    let shared = Arc::new(TrackShared { track, slot, recovered: entry.position, acked: AtomicU64::new(entry.position), ended: AtomicBool::new(entry.closed) });
     let key = ring_key.as_ref().map(|ring_key| &ring_key.key);
     let header = json_at(dir, track, entry.header, entry.header_in_file, key);
     let stats_in_file = if entry.last == entry.file_last && !entry.last.is_nowhere() { entry.file_last_at + 1 } else { 0 };

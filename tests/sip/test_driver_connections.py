@@ -296,3 +296,24 @@ def test_the_driver_works_on_uvloop() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(scene())
+
+
+@pytest.mark.parametrize("transport", ["UDP", "TCP"])
+async def test_bound_to_every_address_the_contact_names_the_one_that_the_peer_uses(transport: str) -> None:
+    app = App()
+    listen = app.driver.listen_udp if transport == "UDP" else app.driver.listen_tcp
+    address = ("127.0.0.1", (await listen("0.0.0.0", 0))[1])
+    if transport == "UDP":
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.connect(address)
+            loop = asyncio.get_running_loop()
+            await loop.sock_sendall(sock, options(via="UDP 127.0.0.1:5099"))
+            data = (await asyncio.wait_for(loop.sock_recv(sock, 65535), 5)).decode()
+    else:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(options())
+        data = await answer(reader)
+        writer.close()
+    assert f"Contact: <sip:127.0.0.1:{address[1]}" in data
+    await app.driver.close()

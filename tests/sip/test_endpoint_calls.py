@@ -290,7 +290,7 @@ def test_14_1_reinvites_that_cross_get_491_and_the_owner_of_the_call_id_waits_lo
 
 
 def test_14_2_an_overlapping_reinvite_gets_500_with_retry_after() -> None:
-    net, alice, bob, ours, theirs = connected()
+    net, alice, bob, ours, _theirs = connected()
     bob.on_event = lambda event: None
     alice.endpoint.reinvite(ours, net.now, body=HOLD)
     net.run(0.1)

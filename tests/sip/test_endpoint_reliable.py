@@ -48,7 +48,7 @@ def test_3_a_reliable_answer_is_acknowledged_by_prack() -> None:
 
 
 def test_3_it_is_repeated_with_doubling_and_dropped_by_the_client_when_seen_before() -> None:
-    net, alice, bob, exchange = ringing()
+    net, alice, bob, _exchange = ringing()
     net.drop = lambda sender, receiver, message: isinstance(message, Request) and message.method == "PRACK"
     net.run(4)
     assert [m.status for m in bob.sent if isinstance(m, Response)] == [183] * 4, "at 0, 0.5, 1.5, 3.5 s"
@@ -56,7 +56,7 @@ def test_3_it_is_repeated_with_doubling_and_dropped_by_the_client_when_seen_befo
 
 
 def test_3_without_prack_the_invite_gets_504_after_64_t1() -> None:
-    net, alice, bob, exchange = ringing()
+    net, alice, bob, _exchange = ringing()
     net.drop = lambda sender, receiver, message: isinstance(message, Request) and message.method == "PRACK"
     net.run(40)
     assert alice.answers("INVITE")[-1] == 504
@@ -94,7 +94,7 @@ def test_3_cancel_ends_the_wait() -> None:
 
 
 def test_4_an_unknown_rack_gets_481() -> None:
-    net, alice, bob, exchange = ringing()
+    net, alice, _bob, _exchange = ringing()
     net.run(1)
     dialog = alice.of(ProvisionalReceived)[0].dialog
     alice.endpoint._client.send_in_dialog(dialog, "PRACK", net.now, headers=(("RAck", "1 1 INVITE"),))
@@ -104,7 +104,7 @@ def test_4_an_unknown_rack_gets_481() -> None:
 
 
 def test_5_the_answer_to_an_offer_in_a_provisional_comes_in_the_prack() -> None:
-    net, alice, bob, exchange = ringing(offer=b"")
+    net, alice, bob, _exchange = ringing(offer=b"")
     net.run(0.2)
     shown = alice.of(ProvisionalReceived)[0]
     assert shown.prack_needed

@@ -93,7 +93,7 @@ def test_10_without_update_the_refresher_sends_a_reinvite_with_the_last_descript
 
 def test_10_without_a_known_description_the_application_is_asked() -> None:
     allow = ("INVITE", "ACK", "BYE", "CANCEL")
-    net, alice, bob = connected({"session_expires_s": 200}, {"allow": allow})
+    net, alice, _bob = connected({"session_expires_s": 200}, {"allow": allow})
     alice.endpoint.dialogs[0].local_description = b""
     net.run(150)
     assert len(alice.of(SessionRefreshDue)) == 1
@@ -117,7 +117,7 @@ def test_10_a_refresher_whose_peer_is_dead_ends_the_session() -> None:
 
 
 def test_7_3_422_is_answered_with_a_longer_interval_by_the_endpoint_itself() -> None:
-    net, alice, bob = connected({"session_expires_s": 100}, {"min_se_s": 500})
+    _net, alice, bob = connected({"session_expires_s": 100}, {"min_se_s": 500})
     first, second = bob.requests("INVITE")
     assert first.headers.get("Session-Expires") == "100"
     assert second.headers.get("Session-Expires") == "500"
@@ -139,7 +139,7 @@ def test_a_reinvite_of_the_other_side_keeps_who_refreshes() -> None:
 
 
 def test_a_restored_dialog_goes_on_with_its_session_timer() -> None:
-    net, alice, bob = connected({"session_expires_s": 200}, {})
+    net, _alice, bob = connected({"session_expires_s": 200}, {})
     state = bob.endpoint.dialogs[0].to_state()
     reborn = net.party("bob2")
     dialog = reborn.endpoint.restore(state, net.now)

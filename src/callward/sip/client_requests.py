@@ -173,7 +173,7 @@ class ClientRequests:
     def cancel_request(self, exchange: OutgoingRequest, headers: HeaderList) -> OutgoingRequest:
         """The CANCEL of an INVITE, as an exchange of its own (9.1)."""
         assert exchange.wire_destination is not None
-        cancel = OutgoingRequest(
+        return OutgoingRequest(
             "CANCEL",
             exchange.uri,
             exchange.wire_destination,
@@ -187,7 +187,6 @@ class ClientRequests:
             branch=exchange.branch,
             internal=True,
         )
-        return cancel
 
     def send_cancel(self, cancel: OutgoingRequest, user: ClientUser, now: float) -> None:
         data = compose_request(

@@ -67,4 +67,6 @@ class EndpointConfig:
     """Part above `max_transactions` that only requests inside dialogs may use, so that a flood never blocks a BYE."""
     retry_after_s: int = 5
     refusals_per_s: float = 100.0
-    """Stateless answers (403, 4xx for garbage, 503) per second; beyond: silence, so that we are no reflector."""
+    """403 to strangers and 4xx for garbage, per second; beyond: silence, so that we are no reflector."""
+    overload_answers_per_s: float = 2000.0
+    """503 to allowed peers, per second: as many as they can send in earnest, so that each of them fails over at once."""

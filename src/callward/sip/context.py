@@ -9,11 +9,14 @@ from .events import Event
 from .flow import Destination, Flow, HostPort, Transmit
 from .timers import TimerQueue
 
+WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+"""Hosts of a socket that is bound to every address; nothing that a peer could use."""
+
 
 class Context:
     """Passed to each transaction, dialog machine and core of one endpoint."""
 
-    __slots__ = ("config", "counters", "entropy", "local", "out", "settings", "timers")
+    __slots__ = ("config", "counters", "entropy", "local", "out", "seen", "settings", "timers")
 
     def __init__(self, config: EndpointConfig, entropy: Callable[[int], bytes]) -> None:
         self.config = config
@@ -23,6 +26,8 @@ class Context:
         self.out: list[Transmit | Event] = []
         self.counters: dict[str, int] = {}
         self.local: dict[str, HostPort] = dict(config.local)
+        self.seen: dict[str, str] = {}
+        """Transport -> our address in the last flow that a message came by."""
 
     def token(self, octets: int = 10) -> str:
         """A fresh random token of hex digits (tags, branches, Call-IDs; RFC 3261 19.3 asks for 32 bits at least)."""
@@ -40,5 +45,10 @@ class Context:
 
     def host_port(self, transport: str, flow: Flow | None) -> str:
         """What Via and Contact say for that transport, brackets around IPv6."""
-        host, port = self.local.get(transport) or (flow.local if flow is not None else ("localhost", 5060))
+        host, port = self.local.get(transport) or (flow.local if flow is not None else ("", 5060))
+        if host in WILDCARDS:
+            # Bound to every address and none advertised: the one that this peer talks to, else the last one that any did.
+            host = flow.local[0] if flow is not None else ""
+            if host in WILDCARDS:
+                host = self.seen.get(transport, "localhost")
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -7,6 +7,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Callable
 
+from .context import WILDCARDS
 from .flow import Flow, HostPort
 
 _BATCH = 256
@@ -59,6 +60,7 @@ class DatagramSocket:
         _enlarge(sock, receive_buffer_bytes)
         name = sock.getsockname()
         self.local: HostPort = (name[0], name[1])
+        self._wildcard = self.local[0] in WILDCARDS
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock.fileno(), self._on_readable)
 
@@ -76,10 +78,20 @@ class DatagramSocket:
     def _flow(self, remote: HostPort) -> Flow:
         flow = self._flows.get(remote)
         if flow is None:
-            flow = self._flows[remote] = Flow("UDP", self.local, remote, 0, self.number)
+            local = (self._local_towards(remote), self.local[1]) if self._wildcard else self.local
+            flow = self._flows[remote] = Flow("UDP", local, remote, 0, self.number)
             if len(self._flows) > _FLOWS:
                 self._flows.popitem(last=False)
         return flow
+
+    def _local_towards(self, remote: HostPort) -> str:
+        """Our address as this peer sees it: the one that the system's routes choose."""
+        with socket.socket(self.family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(remote)
+            except OSError:
+                return self.local[0]
+            return str(probe.getsockname()[0])
 
     def send(self, data: bytes, remote: HostPort) -> bool:
         """False when the network says that this cannot be delivered. A full socket buffer counts as loss on the way."""

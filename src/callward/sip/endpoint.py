@@ -62,6 +62,7 @@ class Endpoint:
 
     def receive_message(self, flow: Flow, message: Request | Response, now: float) -> None:
         """One parsed message."""
+        self._context.seen[flow.transport] = flow.local[0]
         if isinstance(message, Request):
             self._server.receive(flow, message, now)
         else:
@@ -83,7 +84,9 @@ class Endpoint:
     def shed(self, flow: Flow, data: bytes, now: float) -> None:
         """The driver has no time for these octets: 503 without parsing them."""
         self._context.count("overload_shed")
-        if self._admit(flow, None).verdict is not Verdict.ACCEPT or not self._server.refusals.allowed(now):
+        if self._admit(flow, None).verdict is not Verdict.ACCEPT or not self._server.refusals.allowed(
+            now, overload=True
+        ):
             return
         refusal = refuse_unparsed(data, flow, self._context.token(6), self.config.retry_after_s)
         if refusal is not None:

@@ -130,7 +130,10 @@ class ProvisionalReceived:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """2xx to an INVITE or re-INVITE of ours. If the INVITE had a body the endpoint has sent the ACK; otherwise call `ack` with the answer."""
+    """2xx to an INVITE or re-INVITE of ours. If the INVITE had an offer the endpoint has sent the ACK.
+
+    Otherwise (`ack_needed`) call `ack` with the answer.
+    """
 
     exchange: OutgoingRequest
     dialog: Dialog
@@ -182,7 +185,7 @@ class SessionRefreshDue:
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
-    """The dialog is over; the last event of it. Comes once for each dialog that `InviteReceived`, `ProvisionalReceived` or `Answered` showed."""
+    """The dialog is over; the last event of it. Comes once for each dialog that another event showed."""
 
     dialog: Dialog
     cause: Cause

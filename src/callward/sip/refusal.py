@@ -14,27 +14,42 @@ from .message import ParseFailure, Request, Response
 from .via import Via, parse_via
 
 
-class Refusals:
-    """Writes stateless answers for one endpoint, at most `refusals_per_s` of them (a burst of one second is allowed)."""
+class Allowance:
+    """So many answers per second; a burst of one second's worth is allowed."""
 
-    __slots__ = ("_allowance", "_context", "_last", "_secret")
+    __slots__ = ("_last", "_left", "_rate")
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._left = rate
+        self._last = 0.0
+
+    def take(self, now: float) -> bool:
+        self._left = min(self._rate, self._left + max(0.0, now - self._last) * self._rate)
+        self._last = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Refusals:
+    """Writes stateless answers for one endpoint."""
+
+    __slots__ = ("_context", "_overload", "_secret", "_strangers")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._secret = context.entropy(16)
-        self._allowance = context.config.refusals_per_s
-        self._last = 0.0
+        self._strangers = Allowance(context.config.refusals_per_s)
+        self._overload = Allowance(context.config.overload_answers_per_s)
 
-    def allowed(self, now: float) -> bool:
-        """Takes one from the allowance."""
-        rate = self._context.config.refusals_per_s
-        self._allowance = min(rate, self._allowance + max(0.0, now - self._last) * rate)
-        self._last = now
-        if self._allowance < 1:
-            self._context.count("refusals_suppressed")
-            return False
-        self._allowance -= 1
-        return True
+    def allowed(self, now: float, *, overload: bool = False) -> bool:
+        """Takes one from the allowance; counts what is not allowed."""
+        if (self._overload if overload else self._strangers).take(now):
+            return True
+        self._context.count("refusals_suppressed")
+        return False
 
     def tag(self, request: Request | ParseFailure) -> str:
         seed = f"{request.headers.get('Call-ID')}\n{request.headers.get('From')}\n{request.headers.get('CSeq')}"
@@ -52,7 +67,7 @@ class Refusals:
         limited: bool = True,
     ) -> None:
         """Answer without making state. An ACK is never answered."""
-        if request.method == "ACK" or (limited and not self.allowed(now)):
+        if request.method == "ACK" or (limited and not self.allowed(now, overload=status == 503)):
             return
         echo = echo_of(request, flow, self.tag(request))
         lines = lines_of(headers) + f"Server: {self._context.config.server_name}\r\n"

@@ -29,7 +29,22 @@ Admit = Callable[[Flow, Request | None], Admission]
 _IN_DIALOG_ONLY = frozenset({"BYE", "PRACK", "UPDATE"})
 _SCHEMES = frozenset({"sip", "sips", "tel"})
 _COUNTED = frozenset(
-    "INVITE ACK CANCEL BYE OPTIONS UPDATE PRACK INFO MESSAGE REFER NOTIFY SUBSCRIBE REGISTER PUBLISH".split()
+    [
+        "INVITE",
+        "ACK",
+        "CANCEL",
+        "BYE",
+        "OPTIONS",
+        "UPDATE",
+        "PRACK",
+        "INFO",
+        "MESSAGE",
+        "REFER",
+        "NOTIFY",
+        "SUBSCRIBE",
+        "REGISTER",
+        "PUBLISH",
+    ]
 )
 
 

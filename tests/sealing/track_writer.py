@@ -100,7 +100,14 @@ def g711_packets(
     codes = g711.encode(samples, codec)
     number = {"PCMA": 8, "PCMU": 0}[codec] if payload_type is None else payload_type
     return [
-        Packet(start_ms + (i + 1) * ptime_ms, sequence + i, timestamp + i * size, codes[low : low + size].tobytes(), number, ssrc)
+        Packet(
+            start_ms + (i + 1) * ptime_ms,
+            sequence + i,
+            timestamp + i * size,
+            codes[low : low + size].tobytes(),
+            number,
+            ssrc,
+        )
         for i, low in enumerate(range(0, len(codes), size))
     ]
 

@@ -230,7 +230,11 @@ async def _apply_outcome(session: AsyncSession, event: RecordingStored | Recordi
         row.state = "failed"
     await session.flush()
     for blob in event.blobs:
-        values = {**blob.model_dump(), "recording_id": event.recording, "organisation_id": event.organisation}
+        values = {
+            **blob.model_dump(exclude={"version"}),
+            "recording_id": event.recording,
+            "organisation_id": event.organisation,
+        }
         await session.execute(
             insert(StoredBlob).values(values).on_conflict_do_update(index_elements=[StoredBlob.key], set_=values)
         )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, cast, func, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
@@ -68,7 +68,7 @@ def conditions(filters: ConversationFilter) -> list[ColumnElement[bool]]:
     if filters.problem == "any":
         found.append(func.jsonb_array_length(Conversation.problems) > 0)
     elif filters.problem is not None:
-        found.append(Conversation.problems.contains(func.cast([{"code": filters.problem}], JSONB)))
+        found.append(Conversation.problems.contains(cast([{"code": filters.problem}], JSONB)))
     if filters.number and filters.number.strip():
         found.append(_number(filters.number.strip()))
     return found
@@ -81,7 +81,7 @@ def _number(text: str) -> ColumnElement[bool]:
     if len(digits) < INDEX_DIGITS_MIN:
         return Conversation.search_text.contains(digits, autoescape=True)
     low, high = numbers.part_range(digits)
-    matching: Select[tuple[str]] = select(NumberPart.digits).where(
+    matching = select(NumberPart.digits).where(
         NumberPart.part.between(low, high), NumberPart.digits.contains(digits, autoescape=True)
     )
     return Conversation.id.in_(

@@ -288,7 +288,8 @@ def _transcoding(
         "codec": audio_format.value,
     }
     if audio_format is AudioFormat.MP3:
-        channels = min(channels, 2)
+        # At 8 kHz a frame of MP3 is 72 ms, and players cut and pad whole frames.
+        channels, rate = min(channels, 2), max(rate, 16_000)
         media_type = "audio/mpeg"
         job |= {"container": "mp3", "codec": "libmp3lame", "bit_rate": MP3_BIT_RATE * channels}
         # Without joint stereo nothing of one party leaks into the other's channel.

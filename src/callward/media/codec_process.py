@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,7 @@ class CodecProcess:
                 # The next block was prepared while the child encoded; it is sent only when the child reads again.
                 if waiting:
                     self._write_until(from_child, Kind.MORE, output)
-                codec_pipe.send(to_child, Kind.PCM, memoryview(np.ascontiguousarray(block)).cast("B"))
+                codec_pipe.send(to_child, Kind.PCM, np.ascontiguousarray(block).tobytes())
                 waiting = True
             if waiting:
                 self._write_until(from_child, Kind.MORE, output)
@@ -120,12 +120,11 @@ class CodecProcess:
     @contextmanager
     def _job(self, job: dict[str, Any]) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         child = self._start()
-        if child.stdin is None or child.stdout is None:
-            raise CodecError("the codec worker has no pipes")
+        pipes = cast("tuple[BinaryIO, BinaryIO]", (child.stdin, child.stdout))
         finished = False
         try:
-            codec_pipe.send(child.stdin, Kind.JOB, json.dumps(job).encode())
-            yield child.stdin, child.stdout
+            codec_pipe.send(pipes[0], Kind.JOB, json.dumps(job).encode())
+            yield pipes
             finished = True
         except PipeClosedError as error:
             why = "hang" if self._timed_out else "crash"

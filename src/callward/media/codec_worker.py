@@ -158,13 +158,10 @@ class PacketDecoder:
         self._amr = amr_payload.AmrFormat.of(wide=name == "AMR-WB", parameters=self._parameters, channels=channels)
         self._context = self._open()
 
-    def _open(self) -> av.CodecContext:
-        context = av.CodecContext.create(self._codec.decoder, "r")
+    def _open(self) -> Any:
+        context: Any = av.CodecContext.create(self._codec.decoder or "", "r")
         if self._name.startswith("G726"):
             context.options = {"code_size": str(int(self._name[5:]) // 8)}
-        if self._name == "ILBC":
-            context.options = {}
-            context.extradata = None
         context.sample_rate = self._rate
         context.layout = _layout(self._channels)
         return context
@@ -220,22 +217,26 @@ def _layout(channels: int) -> str:
 
 def _planes(frame: av.AudioFrame) -> npt.NDArray[np.int16]:
     """Samples as int16, one row a channel."""
-    samples = frame.to_ndarray()
+    samples: Any = frame.to_ndarray()
     channels = frame.layout.nb_channels
     if not frame.format.is_planar:
         samples = samples.reshape(-1, channels).T
     if samples.dtype == np.int16:
-        return samples
+        return _as_samples(samples)
     if samples.dtype.kind == "f":
-        return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+        return _as_samples(np.clip(np.rint(samples * 32768.0), -32768, 32767))
     if samples.dtype == np.int32:
-        return (samples >> 16).astype(np.int16)
+        return _as_samples(samples >> 16)
     raise JobError(f"samples of type {samples.dtype} are not expected")
+
+
+def _as_samples(values: npt.NDArray[Any]) -> npt.NDArray[np.int16]:
+    return values.astype(np.int16, copy=False)
 
 
 def _mono(frame: av.AudioFrame) -> npt.NDArray[np.int16]:
     planes = _planes(frame)
-    return planes[0] if len(planes) == 1 else planes.astype(np.int32).mean(axis=0).astype(np.int16)
+    return planes[0] if len(planes) == 1 else _as_samples(planes.astype(np.int32).mean(axis=0))
 
 
 def _pass_on(
@@ -259,7 +260,7 @@ def _fold(planes: npt.NDArray[np.int16], channels: int) -> npt.NDArray[np.int16]
         folded = wide.sum(axis=0, keepdims=True)
     else:
         folded = np.concatenate([wide[: channels - 1], wide[channels - 1 :].sum(axis=0, keepdims=True)])
-    return np.clip(folded, -32768, 32767).astype(np.int16)
+    return _as_samples(np.clip(folded, -32768, 32767))
 
 
 def _sink_for(
@@ -393,7 +394,8 @@ def _rehearse() -> None:
         for frame in container.decode(container.streams.audio[0]):
             _planes(av.AudioResampler(format="s16p", layout="mono", rate=16000).resample(frame)[0])
     with contextlib.suppress(av.error.FFmpegError):
-        av.CodecContext.create("g729", "r").decode(av.Packet(b"\0" * 3))
+        g729: Any = av.CodecContext.create("g729", "r")
+        g729.decode(av.Packet(b"\0" * 3))
 
 
 def confine() -> None:

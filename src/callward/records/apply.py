@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from callward.journal import Cursor, JournalReader, OffsetGoneError, Record
@@ -99,9 +100,9 @@ class Applier:
             return 0
         try:
             await self._apply(journal_id, records)
-        except SQLAlchemyError as error:
+        except Exception as error:
             self._reader.offset = records[0].offset
-            if _is_away(error):
+            if is_away(error):
                 raise
             await self._apply_singly(journal_id, records)
         self._reader.offset = records[-1].next_offset
@@ -164,8 +165,8 @@ class Applier:
         for record in records:
             try:
                 await self._apply(journal_id, [record])
-            except SQLAlchemyError as error:
-                if _is_away(error):
+            except Exception as error:
+                if is_away(error):
                     raise
                 await self._apply(journal_id, [record], refused=_sentence(error))
 
@@ -195,11 +196,11 @@ class Applier:
         )
 
 
-def _is_away(error: SQLAlchemyError) -> bool:
-    """The connection or the server is at fault, not the data."""
-    if isinstance(error, OperationalError | InterfaceError):
+def is_away(error: Exception) -> bool:
+    """The connection, the server or this process is at fault, not the event: waiting helps."""
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeoutError | OSError | MemoryError):
         return True
-    return isinstance(error, DBAPIError) and error.connection_invalidated or not isinstance(error, DBAPIError)
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def _sentence(error: Exception) -> str:

@@ -121,11 +121,10 @@ def _blocks(
             if earlier is not None:
                 plane = np.clip(earlier.astype(np.int32) + plane, -32768, 32767).astype(np.int16)
             planes[channel] = plane
-        for channel, plane in enumerate(planes):
-            if plane is None:
-                plane = np.zeros(high - low, np.int16)
-            meters[channel].add(plane)
-            block[:, channel] = plane
+        for channel, heard in enumerate(planes):
+            samples = np.zeros(high - low, np.int16) if heard is None else heard
+            meters[channel].add(samples)
+            block[:, channel] = samples
         yield block.reshape(-1)
 
 

@@ -21,7 +21,8 @@ def _phases(up: int, down: int) -> npt.NDArray[np.float32]:
     cutoff = min(1.0, up / down) * 0.97
     window = np.where(np.abs(positions) < TAPS / 2, np.cos(np.pi * positions / TAPS) ** 2, 0.0)
     taps = cutoff * np.sinc(cutoff * positions) * window
-    return (taps / taps.sum(axis=1, keepdims=True)).astype(np.float32)
+    filters: npt.NDArray[np.float32] = (taps / taps.sum(axis=1, keepdims=True)).astype(np.float32)
+    return filters
 
 
 def resample(samples: Samples, from_hz: int, to_hz: int, start: int = 0, count: int | None = None) -> Samples:

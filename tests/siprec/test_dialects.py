@@ -223,6 +223,10 @@ def test_audiocodes() -> None:
     assert [party for _, party, _ in heard(found)] == ["+3225550150@198.51.100.50", "+3225550151@198.51.100.51"]
 
 
+def test_audiocodes_pauses_by_a_header() -> None:
+    assert look("audiocodes-pause-info.sip")["state"] == "paused"
+
+
 def test_opensips_without_connection_and_associations() -> None:
     found = look("opensips-invite.sip")
     assert (found["vendor"], found["state"]) == ("opensips", "recording")

@@ -192,23 +192,9 @@ def test_s16_any_bytes_never_raise(data: bytes) -> None:
 
 _NAMES = st.sampled_from(
     [
-        "recording",
-        "session",
-        "participant",
-        "stream",
-        "nameID",
-        "send",
-        "recv",
-        "label",
-        "group",
-        "participantstreamassoc",
-        "participantsessionassoc",
-        "sessionrecordingassoc",
-        "start-time",
-        "stop-time",
-        "x",
-        "dataMode",
-        "extensiondata",
+        *("recording", "session", "participant", "stream", "group", "nameID", "send", "recv", "label", "x", "dataMode"),
+        *("participantstreamassoc", "participantsessionassoc", "sessionrecordingassoc", "extensiondata"),
+        *("start-time", "stop-time"),
     ]
 )
 _VALUES = st.sampled_from(

@@ -6,7 +6,7 @@ The way through the package, for a recording server:
 2. `admission.assess_invite(message, profile)` says whether it is a recording session that we may take (S01, S02).
 3. `session.advance(state, observation, at=...)` keeps what the session has told so far (S12-S14, S34-S37).
 4. `stream_plan.plan_streams(previous, offer, ...)` says what to do with each m-line (S04-S08, S22, S23).
-5. `picture.picture(state)` is the result that people see: calls, parties, who is heard in which stream, state, oddities.
+5. `picturing.picture(state)` is the result that people see: calls, parties, who is heard in which stream, state, oddities.
 
 For a recording client: `client.RecordedCall` and the functions of `client` build offers, metadata and snapshots.
 """

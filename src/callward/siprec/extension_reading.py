@@ -123,8 +123,22 @@ def find_all(extensions: Iterable[Extension], *names: str) -> list[Extension]:
 
 
 def find_text(extensions: Iterable[Extension], *names: str) -> str:
-    """Text of the first of these elements that has any."""
-    return next((found.text for found in find_all(extensions, *names) if found.text), "")
+    """Text of the first of these elements that has any; else the first attribute of such a name, at any depth."""
+    return next((found.text for found in find_all(extensions, *names) if found.text), "") or _attribute(
+        extensions, names
+    )
+
+
+def _attribute(extensions: Iterable[Extension], names: tuple[str, ...]) -> str:
+    wanted = {name.lower() for name in names}
+    stack = list(extensions)[::-1]
+    while stack:
+        extension = stack.pop()
+        for name, value in extension.attributes.items():
+            if name.lower() in wanted and value:
+                return value
+        stack.extend(reversed(extension.children))
+    return ""
 
 
 def _is_wrapper(extension: Extension) -> bool:

@@ -18,13 +18,19 @@ from callward.sip.wire import end_of_head, read_head
 from callward.siprec.observation import Observation, observe, observe_body, observe_parts
 from callward.siprec.oddity import Oddity, join_oddities
 from callward.siprec.peer import STRICT
-from callward.siprec.picture import Picture, PictureParty
+from callward.siprec.picture import Picture, PictureParty, RecordingState
 from callward.siprec.picturing import picture
 from callward.siprec.session import advance, begin
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 """More is no SIP message; the rest is not read."""
 
+_ACTIONS = {
+    "start-siprec": RecordingState.RECORDING,
+    "resume-siprec": RecordingState.RECORDING,
+    "pause-siprec": RecordingState.PAUSED,
+    "stop-siprec": RecordingState.ENDED,
+}
 _START_LINE = re.compile(
     rb"(?<![A-Za-z0-9])([A-Z]{3,16} (?:sips?|tel):\S{1,2000} SIP/2\.0|SIP/2\.0 [1-6]\d\d(?: [^\r\n]{0,200})?)[ \t]*\r?$",
     re.MULTILINE,
@@ -43,7 +49,13 @@ def inspect(data: bytes, *, at: datetime) -> dict[str, Any]:
     state = advance(begin(STRICT), seen, at=at)
     if state.streams is None and seen.streams is not None:
         state = replace(state, streams=seen.streams)  # the answer of a recording server, looked at alone
-    return as_json(picture(state))
+    found = picture(state)
+    return as_json(replace(found, state=_state_by_action(seen) or found.state))
+
+
+def _state_by_action(seen: Observation) -> RecordingState | None:
+    """AudioCodes starts and stops recording on demand by a header of an INFO."""
+    return _ACTIONS.get(seen.headers.get("x-ac-action", "").strip().lower())
 
 
 def observe_file(data: bytes) -> Observation:

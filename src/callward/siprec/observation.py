@@ -98,9 +98,9 @@ class Observation:
 
     @property
     def ends_session(self) -> bool:
-        """The recording session is over after this message: BYE, CANCEL, or a refused INVITE."""
-        if self.status == 0:
-            return self.method in ("BYE", "CANCEL")
+        """The recording session is over after this message: BYE, CANCEL, their success, or a refused INVITE."""
+        if self.status < 300 and self.method in ("BYE", "CANCEL"):
+            return self.status == 0 or self.status >= 200
         return self.method == "INVITE" and self.status >= 300 and self.status not in (401, 407, 491)
 
 

@@ -43,9 +43,9 @@ _AVAYA_UCID = re.compile(r"\s*[0-9a-f]{2}fa08[0-9a-f]{16}", re.I)
 """User-to-user data with a UCID of Avaya in it; others pass it on, but name themselves."""
 
 _EXTENSION_SIGNS: tuple[tuple[str, Callable[[Extension], bool]], ...] = (
+    ("jambonz", lambda e: "jambonz" in e.namespace.lower() or e.prefix.lower() == "jb"),
     ("oracle", lambda e: "acmepacket" in e.namespace.lower() or e.prefix.lower() == "apkt"),
     ("audiocodes", lambda e: "audiocodes" in e.namespace.lower() or e.prefix.lower() == "ac"),
-    ("jambonz", lambda e: "jambonz" in e.namespace.lower() or e.prefix.lower() == "jb"),
     ("metaswitch", lambda e: "metaswitch" in (e.name + e.namespace).lower()),
     ("broadworks", lambda e: "broadworks" in (e.name + e.namespace).lower() or "broadsoft" in e.namespace.lower()),
     ("broadworks", lambda e: e.name == "extTrackingID"),

@@ -70,21 +70,39 @@ impl Catalog {
         let known_end = self.holes.iter().find(|hole| hole.segment == segment && hole.to == u32::MAX).map_or(u64::MAX, |hole| u64::from(hole.from));
         self.followed.push(path.clone());
         let mut scan = Scan::new(&file, Expect::Segment(segment), 0, known_end).map_err(failed)?;
+        // Frames after a place that is no frame: judged when it is known what all follows.
+        let mut after_hole: Vec<(FrameHeader, Vec<u8>)> = Vec::new();
+        let mut broken = false;
         while let Some(step) = scan.next().map_err(failed)? {
             match step {
                 Step::Damage { from, to } => {
-                    let hole = Hole { segment, from: from as u32, to: to.map_or(u32::MAX, |to| to as u32) };
-                    if !self.holes.contains(&hole) {
-                        self.holes.push(hole);
-                    }
+                    broken = true;
+                    self.add_hole(Hole { segment, from: from as u32, to: to.map_or(u32::MAX, |to| to as u32) });
                 }
-                Step::Frame { header, .. } => {
-                    let key = if header.track == TrackId::JOURNAL { Some(journal_key) } else { keys.get(&header.track).map(|ring_key| &ring_key.key) };
-                    self.apply(&header, key, scan.frame_bytes());
-                }
+                Step::Frame { header, .. } if self.holes.iter().any(|hole| hole.covers(header.place)) => {}
+                Step::Frame { header, .. } if broken => after_hole.push((header, scan.frame_bytes().to_vec())),
+                Step::Frame { header, .. } => self.apply(&header, key_of(&header, journal_key, keys), scan.frame_bytes()),
+            }
+        }
+        // One group was torn when the power went: what hangs in the air of it was never acknowledged. More than one group: the disk
+        // has lost something older, and everything that can still be read counts.
+        let torn = after_hole.windows(2).all(|pair| pair[0].0.group == pair[1].0.group && pair[0].0.boot == pair[1].0.boot);
+        for (header, mut bytes) in after_hole {
+            let expected = self.tracks.get(&header.track).map_or(0, |entry| entry.counter);
+            if torn && header.track != TrackId::JOURNAL && header.counter > expected {
+                let end = header.place.offset + header.frame_bytes() as u32;
+                self.add_hole(Hole { segment, from: header.place.offset, to: end });
+            } else {
+                self.apply(&header, key_of(&header, journal_key, keys), &mut bytes);
             }
         }
         Ok(())
+    }
+
+    fn add_hole(&mut self, hole: Hole) {
+        if !self.holes.contains(&hole) {
+            self.holes.push(hole);
+        }
     }
 
     fn apply(&mut self, header: &FrameHeader, key: Option<&LessSafeKey>, bytes: &mut [u8]) {
@@ -102,7 +120,7 @@ impl Catalog {
                 let plain = key.and_then(|key| frame::open(key, header, bytes));
                 if key.is_some() && plain.is_none() && !fault::mutant("skip_crc") {
                     // The CRC is right and the seal is not: nobody of ours wrote this.
-                    self.holes.push(Hole { segment: header.place.segment, from: header.place.offset, to: header.place.offset + header.frame_bytes() as u32 });
+                    self.add_hole(Hole { segment: header.place.segment, from: header.place.offset, to: header.place.offset + header.frame_bytes() as u32 });
                     return;
                 }
                 let entry = self.tracks.entry(header.track).or_default();
@@ -167,6 +185,14 @@ impl Catalog {
             self.torn_track_files.push((track, entry.file_bytes));
         }
         Ok(())
+    }
+}
+
+fn key_of<'k>(header: &FrameHeader, journal_key: &'k LessSafeKey, keys: &'k HashMap<TrackId, RingKey>) -> Option<&'k LessSafeKey> {
+    if header.track == TrackId::JOURNAL {
+        Some(journal_key)
+    } else {
+        keys.get(&header.track).map(|ring_key| &ring_key.key)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::scan::{Expect, Scan, Step};
 use crate::segments;
 use crate::TrackId;
 
+const NO_FRAME: &str = "these bytes are no frame: the CRC or the header is wrong";
 /// A journal in use ends in a group that is just being written: look again before calling it a fault.
 const LOOKS_AT_THE_END: u32 = 10;
 
@@ -42,19 +43,14 @@ struct Walk {
     report: CheckReport,
     /// The newest frame of each track so far, and the counter it had.
     newest: HashMap<TrackId, (Place, u32)>,
-    /// Places in segments that are no frames, in the order in which they were found.
-    torn: Vec<Torn>,
-    /// Segments and the runs that began them.
-    boots: Vec<(u64, u64)>,
+    segments: Vec<u64>,
 }
 
-/// Bytes that are no frame. They are what a crash left behind if nothing but the rest of the same group follows in that run.
-struct Torn {
-    segment: u64,
-    from: u64,
-    to: u64,
-    groups_after: Vec<u16>,
-    fault: Fault,
+/// One file, walked.
+#[derive(Default)]
+struct Walked {
+    frames: Vec<(u64, FrameHeader)>,
+    damages: Vec<u64>,
 }
 
 /// Needs no keys: CRC, places, counters and back pointers are in the clear.
@@ -83,20 +79,38 @@ fn in_use(journal_dir: &Path) -> bool {
 
 fn look(journal_dir: &Path) -> Result<CheckReport, JournalError> {
     let listing = segments::list_files(journal_dir)?;
-    let mut walk = Walk::default();
+    let mut walk = Walk { segments: listing.segments.clone(), ..Walk::default() };
     for (track, _) in &listing.track_files {
-        walk.walk(&segments::track_path(journal_dir, *track), Expect::Track(*track), 0)?;
+        let path = segments::track_path(journal_dir, *track);
+        let walked = walk.walk(&path, Expect::Track(*track))?;
+        for from in walked.damages {
+            walk.fault(&path, from, NO_FRAME);
+        }
+        for (at, header) in walked.frames {
+            walk.follow(&path, at, &header);
+        }
         walk.report.track_files += 1;
     }
-    for segment in &listing.segments {
-        walk.walk(&segments::segment_path(journal_dir, *segment), Expect::Segment(*segment), *segment)?;
+    for (nth, segment) in listing.segments.iter().enumerate() {
+        let path = segments::segment_path(journal_dir, *segment);
+        let walked = walk.walk(&path, Expect::Segment(*segment))?;
+        let next_run = listing.segments[nth + 1..].iter().find_map(|next| run_of(journal_dir, *next));
+        walk.judge_segment(&path, walked, next_run);
         walk.report.segments += 1;
     }
-    walk.judge_torn_ends();
     let mut report = walk.report;
     report.tracks = walk.newest.len() as u64;
     report.ok = report.fault.is_none();
     Ok(report)
+}
+
+/// The run that began this segment.
+fn run_of(journal_dir: &Path, segment: u64) -> Option<u64> {
+    let file = File::open(segments::segment_path(journal_dir, segment)).ok()?;
+    match Scan::new(&file, Expect::Segment(segment), 0, u64::MAX).ok()?.next().ok()?? {
+        Step::Frame { header, .. } => Some(header.boot),
+        Step::Damage { .. } => None,
+    }
 }
 
 impl Walk {
@@ -106,39 +120,51 @@ impl Walk {
         }
     }
 
-    fn walk(&mut self, path: &Path, expect: Expect, segment: u64) -> Result<(), JournalError> {
+    fn walk(&mut self, path: &Path, expect: Expect) -> Result<Walked, JournalError> {
         let failed = |error| JournalError::io("cannot read", path, error);
         let file = File::open(path).map_err(failed)?;
         let mut scan = Scan::new(&file, expect, 0, u64::MAX).map_err(failed)?;
-        let mut first = true;
+        let mut walked = Walked::default();
         while let Some(step) = scan.next().map_err(failed)? {
             match step {
-                Step::Damage { from, to } if segment > 0 => {
-                    let fault = Fault { file: path.display().to_string(), offset: from, why: "these bytes are no frame: the CRC or the header is wrong".into() };
-                    self.torn.push(Torn { segment, from, to: to.unwrap_or(u64::MAX), groups_after: Vec::new(), fault });
-                }
-                Step::Damage { from, .. } => self.fault(path, from, "these bytes are no frame: the CRC or the header is wrong"),
+                Step::Damage { from, .. } => walked.damages.push(from),
                 Step::Frame { header, at } => {
                     self.report.frames += 1;
                     self.report.bytes += header.frame_bytes() as u64;
-                    if segment > 0 && first != (header.kind == FrameKind::Checkpoint) {
-                        self.fault(path, at, "a checkpoint must stand at the start of a segment, and only there");
-                    }
-                    first = false;
-                    for torn in self.torn.iter_mut().filter(|torn| torn.segment == segment && !torn.groups_after.contains(&header.group)) {
-                        torn.groups_after.push(header.group);
-                    }
-                    if header.kind == FrameKind::Checkpoint {
-                        self.boots.push((segment, header.boot));
-                    }
-                    self.follow(path, at, &header);
+                    walked.frames.push((at, header));
                 }
             }
         }
-        if first && segment > 0 && !self.torn.iter().any(|torn| torn.segment == segment) {
+        Ok(walked)
+    }
+
+    /// Bytes that are no frame are what a crash left behind, if the next segment was begun by another run and nothing but the rest of
+    /// one group follows them. Frames of that group which hang in the air do not count.
+    fn judge_segment(&mut self, path: &Path, walked: Walked, next_run: Option<u64>) {
+        let first_damage = walked.damages.first().copied();
+        let mut after = walked.frames.iter().filter(|(at, _)| first_damage.is_some_and(|from| *at > from)).map(|(_, header)| (header.boot, header.group));
+        let rest = after.next();
+        let one_group = after.all(|group| Some(group) == rest);
+        let run = walked.frames.first().map(|(_, header)| header.boot);
+        let torn = first_damage.is_some() && one_group && next_run.is_some() && next_run != run;
+        if torn {
+            self.report.torn_ends += 1;
+        } else if let Some(from) = first_damage {
+            self.fault(path, from, NO_FRAME);
+        }
+        if walked.frames.is_empty() && first_damage.is_none() {
             self.fault(path, 0, "the segment has no checkpoint");
         }
-        Ok(())
+        for (nth, (at, header)) in walked.frames.iter().enumerate() {
+            let whole_start = first_damage.is_none_or(|from| from > 0);
+            if whole_start && (nth == 0) != (header.kind == FrameKind::Checkpoint) {
+                self.fault(path, *at, "a checkpoint must stand at the start of a segment, and only there");
+            }
+            let hangs = torn && first_damage.is_some_and(|from| *at > from) && self.newest.get(&header.track).map_or(0, |(_, counter)| counter.wrapping_add(1)) < header.counter;
+            if !hangs {
+                self.follow(path, *at, header);
+            }
+        }
     }
 
     /// Counters count, and pointers point to the frame before.
@@ -151,26 +177,12 @@ impl Walk {
                 // A segment whose frames are in the track file already.
                 return;
             }
-            let after_torn = self.torn.iter().any(|torn| torn.segment == header.previous.segment && (torn.from..torn.to).contains(&u64::from(header.previous.offset)));
-            if after_torn {
-                // Judged with the torn place.
-            } else if header.previous != place || header.counter != counter.wrapping_add(1) {
+            // Between the two lay a segment that was freed: the track was released meanwhile.
+            let freed_between = header.previous > place && !self.segments.contains(&header.previous.segment);
+            if !freed_between && (header.previous != place || header.counter != counter.wrapping_add(1)) {
                 self.fault(path, at, format!("frame {} of track {} does not follow frame {counter}", header.counter, header.track));
             }
         }
         self.newest.insert(header.track, (header.place, header.counter));
-    }
-
-    /// What a crash left behind is no fault: the next segment was begun by another run, and no later group follows.
-    fn judge_torn_ends(&mut self) {
-        for torn in std::mem::take(&mut self.torn) {
-            let boot = self.boots.iter().find(|(begun, _)| *begun == torn.segment).map(|(_, boot)| *boot);
-            let next = self.boots.iter().find(|(begun, _)| *begun > torn.segment).map(|(_, boot)| *boot);
-            if next.is_some() && next != boot && torn.groups_after.len() <= 1 {
-                self.report.torn_ends += 1;
-            } else if self.report.fault.is_none() {
-                self.report.fault = Some(torn.fault);
-            }
-        }
     }
 }

@@ -33,12 +33,19 @@ pub(crate) struct Entry {
     pub(crate) opened_at_ns: i64,
 }
 
-/// Bytes of a segment that are known to be no frames: what a crash left behind. `to` is `u32::MAX` where nothing follows.
+/// Bytes of a segment that do not count: what a crash left behind. `to` is `u32::MAX` where nothing follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hole {
     pub(crate) segment: u64,
     pub(crate) from: u32,
     pub(crate) to: u32,
+}
+
+impl Hole {
+    /// Whether a frame that claims to stand here is none of ours.
+    pub(crate) fn covers(&self, place: Place) -> bool {
+        self.segment == place.segment && self.from <= place.offset && place.offset < self.to
+    }
 }
 
 /// The content of a checkpoint frame.

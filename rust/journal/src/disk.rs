@@ -44,10 +44,6 @@ impl DiskFile {
         Ok(Self { file, path: path.to_path_buf() })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::catalog::read_whole;
+use crate::checkpoint::Hole;
 use crate::disk::{self, DiskFile};
 use crate::frame::{self, FrameHeader, FrameKind, Place};
 use crate::scan::{Expect, Scan, Step};
@@ -19,6 +20,8 @@ use crate::TrackId;
 pub(crate) struct Job {
     pub(crate) segments: Vec<u64>,
     pub(crate) tracks: HashMap<TrackId, FileState>,
+    /// What does not count in these segments.
+    pub(crate) holes: Vec<Hole>,
 }
 
 /// The good part of a track file.
@@ -65,7 +68,8 @@ fn run(journal_dir: &Path, job: Job) -> Result<Vec<(TrackId, FileState)>, (PathB
         let mut scan = Scan::new(&file, Expect::Segment(*segment), 0, u64::MAX).map_err(failed)?;
         while let Some(step) = scan.next().map_err(failed)? {
             let Step::Frame { header, .. } = step else { continue };
-            if job.tracks.get(&header.track).is_some_and(|known| header.place > known.last) {
+            let counts = !job.holes.iter().any(|hole| hole.covers(header.place));
+            if counts && job.tracks.get(&header.track).is_some_and(|known| header.place > known.last) {
                 found.entry(header.track).or_default().push(Found { segment: *segment, header });
             }
         }

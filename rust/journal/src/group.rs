@@ -26,10 +26,14 @@ impl Writer {
     pub(crate) fn group(&mut self) {
         let started = Instant::now();
         self.group_number = self.group_number.wrapping_add(1);
-        self.ring.sync();
-        fault::point("release.synced");
-        for (_, done) in self.erased.drain(..) {
-            done(Ok(()));
+        if self.ring.sync() {
+            fault::point("release.synced");
+            for gone in std::mem::take(&mut self.leftovers) {
+                self.clear_away(&gone);
+            }
+            for (_, done) in self.erased.drain(..) {
+                done(Ok(()));
+            }
         }
         let complete = self.write_buffer() && self.encode();
         if fault::mutant("ack_before_sync") {

@@ -213,6 +213,7 @@ pub(crate) struct KeyRing {
     file: DiskFile,
     slots: u32,
     free: Vec<u32>,
+    erasing: Vec<u32>,
     dirty: bool,
 }
 
@@ -235,7 +236,7 @@ impl KeyRing {
         let length = file.len().map_err(|error| JournalError::io("cannot read", &path, error))?;
         let slots = ((length as usize).saturating_sub(SLOT_BYTES) / SLOT_BYTES) as u32;
         let free = std::mem::take(&mut contents.free);
-        Ok((Self { host, file, slots, free, dirty: false }, contents))
+        Ok((Self { host, file, slots, free, erasing: Vec::new(), dirty: false }, contents))
     }
 
     /// The key of the journal's own frames.
@@ -260,13 +261,9 @@ impl KeyRing {
         Ok(RingKey { slot, key: aes_key(&bytes) })
     }
 
-    /// Destroys the key in this slot; durable after [`KeyRing::sync`].
+    /// Destroys the key in this slot with the next [`KeyRing::sync`].
     pub(crate) fn erase(&mut self, slot: u32) {
-        if let Err(error) = self.file.write_at(&[0; SLOT_BYTES], Self::offset(slot)) {
-            // The slot exists already: overwriting it needs no space. Going on would claim that a key is gone which is not.
-            disk::die("cannot overwrite a key in", self.file.path(), &error);
-        }
-        self.free.push(slot);
+        self.erasing.push(slot);
         self.dirty = true;
     }
 
@@ -275,20 +272,33 @@ impl KeyRing {
         self.dirty
     }
 
-    /// Makes what was put and erased durable.
-    pub(crate) fn sync(&mut self) {
-        if self.dirty {
-            fault::point("key.sync");
-            self.file.sync();
-            fault::point("key.synced");
-            self.dirty = false;
+    /// Makes what was put and erased durable. False: a full disk did not let a key be overwritten (a file system that copies on write);
+    /// it is tried again with the next sync.
+    pub(crate) fn sync(&mut self) -> bool {
+        if !self.dirty {
+            return true;
         }
+        let mut overwritten = Vec::new();
+        let mut refused = Vec::new();
+        for slot in self.erasing.drain(..) {
+            match self.file.write_at(&[0; SLOT_BYTES], Self::offset(slot)) {
+                Ok(()) => overwritten.push(slot),
+                Err(_) => refused.push(slot),
+            }
+        }
+        fault::point("key.sync");
+        self.file.sync();
+        fault::point("key.synced");
+        self.free.append(&mut overwritten);
+        self.erasing = refused;
+        self.dirty = !self.erasing.is_empty();
+        !self.dirty
     }
 
     /// After a start: what an earlier run wrote may not be synced.
-    pub(crate) fn force_sync(&mut self) {
+    pub(crate) fn force_sync(&mut self) -> bool {
         self.dirty = true;
-        self.sync();
+        self.sync()
     }
 
     fn grow(&mut self) -> io::Result<()> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use ring::aead::LessSafeKey;
 
 use crate::catalog::{read_whole, Catalog};
-use crate::checkpoint::Entry;
+use crate::checkpoint::{Entry, Hole};
 use crate::error::JournalError;
 use crate::frame::{self, FrameHeader, FrameKind, Place, HEADER_BYTES};
 use crate::keys::{self, HostKey};
@@ -74,6 +74,7 @@ pub(crate) struct Reader {
     track: TrackId,
     entry: Entry,
     key: LessSafeKey,
+    holes: Vec<Hole>,
 }
 
 /// Walks a track. `restart` is called before each attempt: forget the parts that came before.
@@ -116,7 +117,7 @@ fn find(journal_dir: &Path, keys_dir: &Path, track: TrackId) -> Result<Reader, T
     let mut catalog = Catalog::load(journal_dir, host.journal_key(), &ring.keys)?;
     let entry = catalog.tracks.remove(&track);
     match (entry, ring.keys.remove(&track)) {
-        (Some(entry), Some(ring_key)) => Ok(Reader { journal_dir: journal_dir.to_path_buf(), track, entry, key: ring_key.key }),
+        (Some(entry), Some(ring_key)) => Ok(Reader { journal_dir: journal_dir.to_path_buf(), track, entry, key: ring_key.key, holes: catalog.holes }),
         (Some(_), None) if ring.damaged > 0 => Err(Trouble::Failed(JournalError::KeyDamaged(track))),
         _ => Err(Trouble::Failed(JournalError::UnknownTrack(track))),
     }
@@ -269,7 +270,8 @@ impl Reader {
             let mut scan = Scan::new(&file, Expect::Segment(segment), 0, u64::MAX).map_err(failed)?;
             while let Some(step) = scan.next().map_err(failed)? {
                 let Step::Frame { header, at } = step else { continue };
-                if header.track == self.track && header.place > newest_there && header.place <= self.entry.last {
+                let counts = !self.holes.iter().any(|hole| hole.covers(header.place));
+                if counts && header.track == self.track && header.place > newest_there && header.place <= self.entry.last {
                     found.push(Found { place: header.place, in_track_file: false, at, bytes: header.frame_bytes() as u32 });
                 }
             }

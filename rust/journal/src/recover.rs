@@ -52,7 +52,9 @@ pub(crate) fn open(config: JournalConfig, on_event: Box<dyn Fn(JournalEvent) + S
     for path in &catalog.followed {
         DiskFile::open(path)?.sync();
     }
-    ring.force_sync();
+    if !ring.force_sync() {
+        return Err(JournalError::NoSpace("the key ring cannot be written".into()));
+    }
     disk::sync_folder(&segments::segments_dir(&dir));
     disk::sync_folder(&segments::tracks_dir(&dir));
     fault::point("open.cut");
@@ -128,6 +130,7 @@ pub(crate) fn open(config: JournalConfig, on_event: Box<dyn Fn(JournalEvent) + S
         closes: Vec::new(),
         erased: Vec::new(),
         released: Vec::new(),
+        leftovers: Vec::new(),
         written_tracks: Vec::new(),
         callbacks: Vec::new(),
         flushes: Vec::new(),
@@ -161,7 +164,9 @@ pub(crate) fn open(config: JournalConfig, on_event: Box<dyn Fn(JournalEvent) + S
 
 /// Makes the new segment's checkpoint durable; only then may old segments go and new frames come.
 fn begin(writer: &mut Writer) -> Result<(), JournalError> {
-    writer.ring.sync();
+    if !writer.ring.sync() {
+        return Err(JournalError::NoSpace("the key ring cannot be written".into()));
+    }
     fault::point("open.checkpoint");
     writer.put_checkpoint();
     if !writer.write_buffer() {

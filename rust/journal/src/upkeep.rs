@@ -8,7 +8,7 @@ use crate::evacuate::{FileState, Job, Outcome};
 use crate::housekeeping::{HouseReport, SpareTask};
 use crate::journal::{JournalEvent, JournalStatus};
 use crate::segments;
-use crate::writer::Writer;
+use crate::writer::{Track, Writer};
 use crate::TrackId;
 
 const SPARE_RETRY: Duration = Duration::from_secs(1);
@@ -67,6 +67,15 @@ impl Writer {
         }
     }
 
+    /// The key is gone for good: now the audio may go too.
+    pub(crate) fn clear_away(&mut self, gone: &Track) {
+        self.unpin(&gone.segments);
+        if gone.has_file || gone.entry.file_bytes > 0 {
+            self.track_file_bytes = self.track_file_bytes.saturating_sub(gone.entry.file_bytes);
+            let _ = self.spare_tasks.send(SpareTask::Remove(segments::track_path(&self.config.journal_dir, gone.shared.track)));
+        }
+    }
+
     /// A segment that no track needs becomes a spare, or goes.
     pub(crate) fn free_segment(&mut self, segment: u64) {
         self.needed.remove(&segment);
@@ -100,7 +109,7 @@ impl Writer {
                 (track.shared.track, FileState { bytes: entry.file_bytes, last: entry.file_last, last_at: entry.file_last_at, header: None })
             })
             .collect();
-        self.evacuating = self.evacuations.send(Job { segments, tracks }).is_ok();
+        self.evacuating = self.evacuations.send(Job { segments, tracks, holes: self.holes.clone() }).is_ok();
     }
 
     fn take_emptied(&mut self, outcome: Outcome) {

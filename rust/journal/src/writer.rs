@@ -114,6 +114,8 @@ pub(crate) struct Writer {
     pub(crate) closes: Vec<Note>,
     pub(crate) erased: Vec<(TrackId, Done<()>)>,
     pub(crate) released: Vec<TrackId>,
+    /// Tracks whose keys are overwritten but perhaps not yet on the disk: until then their audio must stay.
+    pub(crate) leftovers: Vec<Track>,
     pub(crate) written_tracks: Vec<u32>,
     pub(crate) callbacks: Vec<Box<dyn FnOnce() + Send>>,
     pub(crate) flushes: Vec<Sender<bool>>,
@@ -141,17 +143,22 @@ impl Writer {
                 (false, _) => Instant::now() + IDLE_ROUND,
             };
             match self.commands.recv_deadline(wake) {
-                Ok(Command::Close(done)) => {
-                    self.group();
-                    self.end();
-                    drop(done);
-                    return;
-                }
                 Ok(command) => {
-                    if command.is_urgent() && urgent.is_none() {
-                        urgent = Some(Instant::now() + URGENT_WITHIN);
+                    // Everything that is there joins this group: a slow disk gets larger groups, not more of them.
+                    let mut next = Some(command);
+                    while let Some(command) = next {
+                        if let Command::Close(done) = command {
+                            self.group();
+                            self.end();
+                            drop(done);
+                            return;
+                        }
+                        if command.is_urgent() && urgent.is_none() {
+                            urgent = Some(Instant::now() + URGENT_WITHIN);
+                        }
+                        self.take(command);
+                        next = self.commands.try_recv().ok();
                     }
-                    self.take(command);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -269,14 +276,10 @@ impl Writer {
                     note.done.fail(JournalError::UnknownTrack(track));
                 }
                 self.written_tracks.retain(|written| *written != index);
-                self.unpin(&gone.segments);
-                if gone.has_file || gone.entry.file_bytes > 0 {
-                    self.track_file_bytes = self.track_file_bytes.saturating_sub(gone.entry.file_bytes);
-                    let _ = self.spare_tasks.send(SpareTask::Remove(crate::segments::track_path(&self.config.journal_dir, track)));
-                }
                 gone.shared.ended.store(true, Ordering::Release);
                 self.shared.forget(&gone.shared);
                 self.released.push(track);
+                self.leftovers.push(gone);
             }
         }
         self.erased.push((track, done));

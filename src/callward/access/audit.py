@@ -6,17 +6,34 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from callward.access.decision import ObjectRef
 from callward.access.model import AuditEntry
 from callward.access.subject import Subject
 from callward.platform.ids import new_ulid
+from callward.platform.telemetry import logger
 
 Outcome = Literal["done", "refused"]
 
 
-def write(
+class AuditUnavailableError(Exception):
+    """The audit cannot be written, so the access is refused. Ask an administrator to look at the database."""
+
+
+async def _add(session: AsyncSession, entry: AuditEntry) -> None:
+    session.add(entry)
+    try:
+        await session.flush()
+    except OperationalError:
+        raise
+    except DBAPIError as error:
+        logger.error("audit refused by the database", error=str(error.orig))
+        raise AuditUnavailableError(AuditUnavailableError.__doc__) from None
+
+
+async def write(
     session: AsyncSession,
     *,
     subject: Subject,
@@ -27,7 +44,8 @@ def write(
     detail: dict[str, Any] | None = None,
 ) -> None:
     """Add an entry to the caller's transaction. The caller hands the object out only after that transaction has committed."""
-    session.add(
+    await _add(
+        session,
         AuditEntry(
             id=new_ulid(),
             organisation_id=target.organisation_id if target.id else subject.organisation_id,
@@ -41,7 +59,7 @@ def write(
             object_kind=target.kind,
             object_id=target.id,
             detail=detail or {},
-        )
+        ),
     )
 
 
@@ -50,7 +68,8 @@ async def write_once(
 ) -> bool:
     """Add an entry unless the same sign-in has one for the same act within the time.
 
-    A player asks for a recording piece by piece, and an open page asks again and again: that is one act. Returns whether an entry was added.
+    A player asks for a recording piece by piece, and an open page asks again and again: that is one act.
+    Returns whether an entry was added.
     """
     known = await session.execute(
         select(AuditEntry.id)
@@ -66,11 +85,11 @@ async def write_once(
     )
     if known.first() is not None:
         return False
-    write(session, subject=subject, action=action, target=target, now=now)
+    await write(session, subject=subject, action=action, target=target, now=now)
     return True
 
 
-def write_anonymous(
+async def write_anonymous(
     session: AsyncSession,
     *,
     action: str,
@@ -84,7 +103,8 @@ def write_anonymous(
     detail: dict[str, Any] | None = None,
 ) -> None:
     """Add an entry of somebody who is not signed in (yet)."""
-    session.add(
+    await _add(
+        session,
         AuditEntry(
             id=new_ulid(),
             organisation_id=organisation_id,
@@ -98,5 +118,5 @@ def write_anonymous(
             object_kind="person",
             object_id=person_id or "",
             detail=detail or {},
-        )
+        ),
     )

@@ -1,8 +1,9 @@
 """The one place that decides who may do what.
 
-Theory: a profile is a named set of actions. A subject may do an action on an object when one of its profiles holds the action and the object
-lies within the subject's reach: a person of an organisation reaches the objects of that organisation, a person of the provider reaches objects
-without an organisation and, on an embedded installation, those of its organisations. Row-level security holds the same line a second time.
+Theory: a profile is a named set of actions. A subject may do an action on an object when one of its profiles holds the
+action and the object lies within the subject's reach: a person of an organisation reaches the objects of that organisation,
+a person of the provider reaches objects without an organisation and, on an embedded installation, those of its
+organisations. Row-level security holds the same line a second time.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def check_new_password(password: str, *, user_name: str, current: str) -> None:
         WeakPasswordError: with the rule as a sentence.
     """
     plain = _normal(password)
-    if len(plain) < MINIMUM_CHARACTERS:
+    if min(len(plain), len(password)) < MINIMUM_CHARACTERS:
         raise WeakPasswordError(
             f"Use at least {MINIMUM_CHARACTERS} characters. A few words in a row are easy to remember."
         )

@@ -59,7 +59,7 @@ async def ensure_first_administrator(db: Database, *, password_known: bool = Tru
             )
             session.add(first)
             action = "person.create"
-        audit.write_anonymous(
+        await audit.write_anonymous(
             session, action=action, who="callward up", address="local", now=now, outcome="done", person_id=first.id
         )
     return FirstSignIn(FIRST_USER_NAME, password)

@@ -104,7 +104,7 @@ async def sign_in(
     right = await verify_password(person.password_hash if person else None, password)
     async with db.begin(Scope.provider()) as session:
         if person is None or not right or person.disabled_at is not None:
-            audit.write_anonymous(
+            await audit.write_anonymous(
                 session,
                 action="sign_in",
                 who=name,
@@ -120,7 +120,9 @@ async def sign_in(
             await throttle.forget_old(session, now)
             await session.execute(delete(SignIn).where(SignIn.expires_at < now - KEEP_ENDED))
             opened = _open(session, person, client, policy, now)
-            audit.write(session, subject=opened.subject, action="sign_in", target=_person_ref(opened.subject), now=now)
+            await audit.write(
+                session, subject=opened.subject, action="sign_in", target=_person_ref(opened.subject), now=now
+            )
             refused = False
     if refused:
         raise SignInRefusedError(SignInRefusedError.__doc__)
@@ -205,7 +207,7 @@ async def end_session(db: Database, subject: Subject, session_id: str, now: date
         if ended.first() is None:
             return False
         action = "sign_out" if session_id == subject.session_id else "session.end"
-        audit.write(
+        await audit.write(
             session,
             subject=subject,
             action=action,
@@ -270,5 +272,7 @@ async def change_password(
         )
         await throttle.clear(session, person.user_name, client.address)
         opened = _open(session, person, client, policy, now)
-        audit.write(session, subject=opened.subject, action="password.change", target=_person_ref(subject), now=now)
+        await audit.write(
+            session, subject=opened.subject, action="password.change", target=_person_ref(subject), now=now
+        )
     return opened

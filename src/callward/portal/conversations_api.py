@@ -199,7 +199,7 @@ async def download(
                     offset_ms=recording.offset_ms + offset_ms,
                     length_ms=left if length_ms is None else min(left, length_ms),
                 )
-            audit.write(
+            await audit.write(
                 session,
                 subject=subject,
                 action=Action.CONVERSATION_DOWNLOAD.value,

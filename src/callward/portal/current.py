@@ -131,7 +131,7 @@ async def require(portal: Portal, subject: Subject, action: Action, target: Obje
         return
     async with portal.database.begin(subject.scope) as session:
         own = ObjectRef(target.kind, target.id, subject.organisation_id)
-        write(session, subject=subject, action=action.value, target=own, now=portal.clock(), outcome="refused")
+        await write(session, subject=subject, action=action.value, target=own, now=portal.clock(), outcome="refused")
     if target.id and not can(subject, Action.CONVERSATION_VIEW, target).allowed:
         raise not_found()
     raise ProblemError(403, "not_allowed", decision.reason)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from callward.access.audit import AuditUnavailableError
 from callward.platform.telemetry import logger
 
 MEDIA_TYPE = "application/problem+json"
@@ -32,6 +33,15 @@ TITLES = {
     500: "Something went wrong here",
     503: "Not available now",
 }
+
+
+HTTP_PROBLEMS = {
+    400: ("bad_request", "The request cannot be read."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not take that method."),
+    413: ("too_large", "The body is too large."),
+}
+"""What the framework itself refuses."""
 
 
 class InvalidField(BaseModel):
@@ -74,7 +84,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": TITLES[status],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
         }
-        for status in sorted({*statuses, 422, 503})
+        for status in sorted({*statuses, 400, 422, 503})
     }
 
 
@@ -107,6 +117,11 @@ def install(app: FastAPI) -> None:
     async def _problem(_request: Request, error: ProblemError) -> JSONResponse:
         return answer(error.status, error.code, error.detail, error.remedy, headers=error.headers)
 
+    @app.exception_handler(AuditUnavailableError)
+    async def _no_audit(_request: Request, _error: AuditUnavailableError) -> JSONResponse:
+        detail = "The access cannot be written into the audit, so it is refused."
+        return answer(503, "audit_unavailable", detail, "Ask an administrator to look at the database.")
+
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         errors = [
@@ -118,10 +133,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method_not_allowed", 400: "bad_request"}.get(error.status_code, "http_error")
-        detail = {404: "There is nothing at this address.", 405: "This address does not take that method."}.get(
-            error.status_code, str(error.detail)[:300]
-        )
+        code, detail = HTTP_PROBLEMS.get(error.status_code, ("http_error", str(error.detail)[:300]))
         return answer(error.status_code, code, detail, "See /api/v1/openapi.json.", headers=error.headers)
 
     @app.exception_handler(OperationalError)

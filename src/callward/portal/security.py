@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -86,30 +87,17 @@ class SecurityMiddleware:
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a body that is longer than it said or that did not say (chunked)."""
         taken = 0
-        answered = False
 
         async def bounded_receive() -> Message:
             nonlocal taken
             message = await receive()
-            if message["type"] == "http.request":
-                taken += len(message.get("body", b""))
-                if taken > BODY_MAX_BYTES:
-                    raise problems.ProblemError(
-                        413, "too_large", f"The body has more than {BODY_MAX_BYTES} bytes.", "Send less."
-                    )
+            taken += len(message.get("body", b""))
+            if taken > BODY_MAX_BYTES:
+                # FastAPI passes this kind on while it reads a body; everything else it would call a parsing error.
+                raise HTTPException(413)
             return message
 
-        async def watched_send(message: Message) -> None:
-            nonlocal answered
-            answered = True
-            await send(message)
-
-        try:
-            await self.app(scope, bounded_receive, watched_send)
-        except problems.ProblemError as error:
-            if answered:
-                raise
-            await problems.answer(error.status, error.code, error.detail, error.remedy)(scope, receive, send)
+        await self.app(scope, bounded_receive, send)
 
     def _with_headers(self, send: Send, *, is_api: bool) -> Send:
         async def send_with_headers(message: Message) -> None:

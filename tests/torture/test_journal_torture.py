@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+# The first run builds the harness.
+pytestmark = pytest.mark.timeout(600)
+
 RUST = Path(__file__).resolve().parents[2] / "rust"
 
 

@@ -63,12 +63,12 @@ def _with_source(text: str, request: Request, flow: Flow) -> str:
 def echo_of_failure(failure: ParseFailure, flow: Flow, to_tag: str) -> str:
     """The same for a request that could not be parsed, from what could be read. The Vias are copied as they came."""
     headers = failure.headers
-    lines = "".join(f"Via: {value}\r\n" for value in headers.get_lines("Via"))
+    lines = "".join([f"Via: {clean(value)}\r\n" for value in headers.get_lines("Via")])
     to = headers.get("To") or ""
     if ";tag=" not in to.lower():
         to = f"{to};tag={to_tag}"
-    lines += f"From: {headers.get('From')}\r\nTo: {to}\r\n"
-    return lines + f"Call-ID: {headers.get('Call-ID')}\r\nCSeq: {headers.get('CSeq')}\r\n"
+    lines += f"From: {clean(headers.get('From') or '')}\r\nTo: {clean(to)}\r\n"
+    return lines + f"Call-ID: {clean(headers.get('Call-ID') or '')}\r\nCSeq: {clean(headers.get('CSeq') or '')}\r\n"
 
 
 def answer(status: int, reason: str, echo: str, lines: str, body: bytes = b"", content_type: str = "") -> bytes:

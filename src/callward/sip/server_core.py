@@ -29,8 +29,10 @@ Admit = Callable[[Flow, Request | None], Admission]
 _IN_DIALOG_ONLY = frozenset({"BYE", "PRACK", "UPDATE"})
 _SCHEMES = frozenset({"sip", "sips", "tel"})
 _COUNTED = frozenset(
-    ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK", "INFO", "MESSAGE", "REFER")
-    + ("NOTIFY", "SUBSCRIBE", "REGISTER", "PUBLISH")
+    {
+        *("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "UPDATE", "PRACK", "INFO"),
+        *("MESSAGE", "REFER", "NOTIFY", "SUBSCRIBE", "REGISTER", "PUBLISH"),
+    }
 )
 """Methods with a counter of their own; a peer's inventions share one."""
 

@@ -2,62 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
-from threading import Thread
+from pathlib import Path
 
 import pytest
 import requests
 import schemathesis
-import uvicorn
-from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 from tests.access.people import PASSWORD, add_person
+from tests.portal.live_portal import live_portal
 from tests.portal.shelf import Shelf
 
 from callward.platform.database import Database
-from callward.platform.settings import Settings
-from callward.portal.app import create_app
 from callward.portal.openapi import document
 
 EXAMPLES = 5
 """For each operation; more with the nightly runs."""
 
 
-class _Server(uvicorn.Server):
-    def install_signal_handlers(self) -> None:
-        """The test's process keeps its own."""
-
-
 @pytest.fixture
-def portal(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Shelf]]:
-    """A portal on a port of its own, with its own event loop, as a stranger's program sees it."""
+def portal(database_url: str, tmp_path: Path) -> Iterator[tuple[str, Shelf]]:
     shelf = Shelf()
-    server: list[_Server] = []
 
-    async def serve() -> None:
-        database = Database(database_url)
+    async def prepare(database: Database) -> None:
         await add_person(database, "ann.ant")
-        app: FastAPI = create_app(Settings(data=tmp_path_factory.mktemp("data")), database, shelf)
-        config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off")
-        server.append(_Server(config))
-        await server[0].serve()
-        await database.close()
 
-    thread = Thread(target=asyncio.run, args=(serve(),), daemon=True)
-    thread.start()
-    while not (server and server[0].started):
-        thread.join(0.02)
-        assert thread.is_alive()
-    port = server[0].servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}", shelf
-    server[0].should_exit = True
-    thread.join(10)
+    with live_portal(database_url, tmp_path, shelf, prepare) as address:
+        yield address, shelf
 
 
 LAST = ("POST /api/v1/session", "POST /api/v1/session/password", "DELETE /api/v1/session")

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.sealing.track_writer import BASE_NS, TrackBuilder, g711_packets, tone
-
 from callward.archive.extraction import TrackGoneError
 from callward.records.events import (
     Call,
@@ -20,6 +18,7 @@ from callward.records.events import (
     RecordingStarted,
     TrackRef,
 )
+from tests.sealing.track_writer import BASE_NS, TrackBuilder, g711_packets, tone
 
 STARTED_AT = datetime.fromtimestamp(BASE_NS / 1e9, UTC)
 CALLER_HZ, CALLED_HZ = 440.0, 1000.0

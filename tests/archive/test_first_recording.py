@@ -9,15 +9,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.archive.recorded_calls import (
-    CALLED_HZ,
-    CALLER_HZ,
-    STARTED_AT,
-    FolderExtractor,
-    record_call,
-    started_call,
-)
-from tests.sealing.track_writer import level
 
 from callward.archive.apply import apply_event
 from callward.archive.ingest import Ingest
@@ -33,6 +24,15 @@ from callward.platform.database import Database, Scope
 from callward.recorder.sealing.seal import SealOptions
 from callward.records.apply import Applier, Source
 from callward.records.events import RecordingEnded
+from tests.archive.recorded_calls import (
+    CALLED_HZ,
+    CALLER_HZ,
+    STARTED_AT,
+    FolderExtractor,
+    record_call,
+    started_call,
+)
+from tests.sealing.track_writer import level
 
 ORGANISATION = "01KXXXXXXXXXXXXXXXXXXXXXXX"
 OTHER = "01KYYYYYYYYYYYYYYYYYYYYYYY"

@@ -161,7 +161,10 @@ class PacketDecoder:
     def _open(self) -> Any:
         context: Any = av.CodecContext.create(self._codec.decoder or "", "r")
         if self._name.startswith("G726"):
-            context.options = {"code_size": str(int(self._name[5:]) // 8)}
+            context.options = {"bits_per_coded_sample": str(int(self._name[5:]) // 8)}
+        if self._name == "ILBC":
+            # The decoder takes the frame length from the bit rate: 20 ms frames have 15,200, 30 ms ones 13,330 bit/s.
+            context.bit_rate = 15_200 if self._frame_bytes(b"") == 38 else 13_330
         context.sample_rate = self._rate
         context.layout = _layout(self._channels)
         return context
@@ -185,6 +188,12 @@ class PacketDecoder:
         samples = np.concatenate(pieces)
         return (Decoded.AUDIO, samples) if len(samples) <= PACKET_SAMPLES_MAX else (Decoded.UNDECODABLE, _NOTHING)
 
+    def _frame_bytes(self, payload: bytes) -> int:
+        """Length of a frame; 0: the payload is one unit."""
+        if self._name != "ILBC":
+            return self._codec.frame_bytes
+        return 38 if self._parameters.get("mode") == "20" or len(payload) % 50 else 50
+
     def _frames(self, payload: bytes) -> list[bytes] | None:
         """The decoder's frames in a payload; None: malformed, empty: comfort noise only."""
         if not payload:
@@ -197,10 +206,7 @@ class PacketDecoder:
             if len(payload) - whole not in (0, 2):
                 return None
             return [payload[i : i + 10] for i in range(0, whole, 10)]
-        if self._name == "ILBC":
-            size = 38 if self._parameters.get("mode") == "20" or len(payload) % 50 else 50
-        else:
-            size = self._codec.frame_bytes
+        size = self._frame_bytes(payload)
         if not size:
             return [payload]
         if len(payload) % size:

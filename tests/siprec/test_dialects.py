@@ -275,3 +275,22 @@ def test_genesys() -> None:
 def test_rfc_7865_document_is_of_no_vendor() -> None:
     found = look("rfc7865-document.xml")
     assert (found["vendor"], found["state"], found["warnings"]) == ("unknown", "recording", [])
+
+
+@pytest.mark.parametrize(
+    ("before", "then"),
+    [
+        (b"@10293847.bcld.webex.com</userID>", b"</userID>"),  # the opaque id without its host
+        (b"callingPartyNumber", b"otherNumber"),  # only one number in the extension
+    ],
+)
+def test_webex_numbers_in_other_spellings(before: bytes, then: bytes) -> None:
+    found = inspect(sample("webex-invite.sip").replace(before, then), at=START)
+    assert found["parties"][0]["number"] == "+3225550120"
+
+
+def test_webex_number_only_in_the_header() -> None:
+    data = (
+        sample("webex-invite.sip").replace(b"PartyNumber>", b"PartyOpaque>").replace(b"dialedDigits", b"opaqueDigits")
+    )
+    assert inspect(data, at=START)["parties"][0]["number"] == "+3225550120"

@@ -108,11 +108,12 @@ def _best_name(names: tuple[NameId, ...]) -> NameId:
 
 def _with_numbers(parties: tuple[PictureParty, ...], hints: Hints, opening: Observation) -> tuple[PictureParty, ...]:
     """Where the addresses are opaque (Webex), numbers come from From and from the hints, as far as it is clear whose they are."""
-    without = [party for party in parties if not party.number]
-    if not without or len(parties) > 2:
+    if all(party.number for party in parties):
         return parties
     candidates = {number for text in (hints.caller, hints.called) if (number := number_of(text))}
     known = {party.number for party in parties if party.number}
+    if not candidates and hints.recorded and (of_from := number_of(opening.from_.uri)):
+        candidates = {of_from}
     free = [number for number in candidates if not any(same_number(number, other) for other in known)]
     own = _own_number(opening.from_, hints)
     changed = []
@@ -122,8 +123,10 @@ def _with_numbers(parties: tuple[PictureParty, ...], hints: Hints, opening: Obse
             number = own
             free = [other for other in free if not same_number(other, number)]
         changed.append(replace(party, number=number))
-    if len(free) == 1 and sum(1 for party in changed if not party.number) == 1:
-        changed = [replace(party, number=party.number or free[0]) for party in changed]
+    # The numbers are those of the two who began the call; who joined later has none here.
+    without = [place for place, party in enumerate(changed[:2]) if not party.number]
+    if len(free) == 1 and len(without) == 1:
+        changed[without[0]] = replace(changed[without[0]], number=free[0])
     return tuple(changed)
 
 
@@ -169,7 +172,12 @@ def _with_recorded(parties: tuple[PictureParty, ...], hints: Hints) -> tuple[Pic
 
 
 def _is_recorded(party: PictureParty, hints: Hints) -> bool:
-    return bool(hints.recorded) and (party.id == hints.recorded or same_address(party.aor, hints.recorded))
+    """By participant id, address, number, or an opaque user id without its host (Webex)."""
+    if not hints.recorded:
+        return False
+    user = user_of(party.aor)
+    same_user = bool(user) and not party.number and user == user_of(hints.recorded)
+    return party.id == hints.recorded or same_user or same_address(party.aor, hints.recorded)
 
 
 def _name(text: str) -> str:

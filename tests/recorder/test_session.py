@@ -344,7 +344,7 @@ def test_s29_srtp_keys_are_taken_and_our_own_is_kept_over_a_re_invite() -> None:
     [update] = world.did(UpdateTrack)
     assert update.changes["srtp"]["key"].startswith("AAAA")
     assert second.media[0].crypto == first.media[0].crypto
-    state = json.dumps(to_json(world.core.data))
+    state = to_json(world.core.data).decode()
     assert key not in state
 
 
@@ -388,7 +388,7 @@ def test_the_state_survives_json_and_the_messages_tell_the_rest_again() -> None:
     world = begun()
     world.later(10)
     world.offer("INVITE", sdp("1:inactive", "2:inactive"))
-    data = from_json(json.loads(json.dumps(to_json(world.core.data))))
+    data = from_json(json.loads(to_json(world.core.data).decode()))
     again = World()
     again.core = again.make(data)
     again.at = world.at

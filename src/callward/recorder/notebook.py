@@ -7,6 +7,7 @@ Notes (`Kind.STATE`) are JSON objects with `t`:
 |---|---|---|
 | `message` | `s` session, `n` number, `at`, `raw` | a SIP message that told something, base64, SRTP keys blanked |
 | `session` | `s`, `data`, `dialog` | the session's state and its dialog's; the last one counts |
+| `answered` | `s`, `dialog` | the 200 was sent; the dialog as it is then |
 | `gone` | `s` | the session is over and told of |
 | `media` | `boot` | the start of the media process that our tracks are known to |
 
@@ -43,6 +44,7 @@ the first and the latest. A persistent session of days has more; then a crash co
 """
 BACKLOG = 100_000
 """Records that wait while the journal's own buffer is full."""
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _KEY = re.compile(rb"(inline:)([A-Za-z0-9+/=]+)")
 
 
@@ -86,7 +88,12 @@ class Notebook:
 
     def session(self, data: SessionData, dialog: Mapping[str, Any] | None) -> None:
         """The state of a session from now on."""
-        self._note({"t": "session", "s": data.id, "data": to_json(data), "dialog": dialog})
+        head = b'{"t":"session","s":"%s","dialog":%s,"data":' % (data.id.encode(), _ENCODER.encode(dialog).encode())
+        self._append(head + to_json(data) + b"}", Kind.STATE)
+
+    def answered(self, session: str, dialog: Mapping[str, Any] | None) -> None:
+        """The 200 was sent; nothing else has changed since `session`."""
+        self._note({"t": "answered", "s": session, "dialog": dialog})
 
     def gone(self, session: str) -> None:
         self._note({"t": "gone", "s": session})
@@ -136,7 +143,7 @@ class Notebook:
             logger.warning("checkpoint_not_stored", error=str(error))
 
     def _note(self, note: Mapping[str, Any]) -> None:
-        self._append(json.dumps(note, separators=(",", ":"), ensure_ascii=False).encode(), Kind.STATE)
+        self._append(_ENCODER.encode(note).encode(), Kind.STATE)
 
     def _append(self, payload: bytes, kind: int) -> None:
         if self._backlog:

@@ -67,7 +67,7 @@ def read_back(folder: Path) -> RecoveredState:
 class _Replay:
     def __init__(self) -> None:
         self.notes: dict[str, SessionNotes] = {}
-        self.states: dict[str, Mapping[str, Any]] = {}
+        self.states: dict[str, dict[str, Any]] = {}
         self.started: set[str] = set()
         self.ended: set[str] = set()
         self.boot = ""
@@ -88,7 +88,7 @@ class _Replay:
         elif value.get("type") == "recording_ended":
             self.ended.add(value["recording"])
 
-    def _take_note(self, value: Mapping[str, Any]) -> None:
+    def _take_note(self, value: dict[str, Any]) -> None:
         kind = value["t"]
         if kind == "message":
             notes = self.notes.setdefault(value["s"], SessionNotes())
@@ -97,6 +97,10 @@ class _Replay:
                 notes.add(number, datetime.fromisoformat(value["at"]), base64.b64decode(value["raw"]))
         elif kind == "session":
             self.states[value["s"]] = value
+        elif kind == "answered":
+            state = self.states[value["s"]]
+            state["dialog"] = value["dialog"]
+            state["data"]["answered"] = True
         elif kind == "gone":
             self.states.pop(value["s"], None)
             self.notes.pop(value["s"], None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 from callward.journal import EventJournal
 from callward.media.client import MediaClient
 from callward.media.protocol import Hello, ListedTrack, MediaError, MediaEvent, MediaStatus
+from callward.platform.health import own_metrics
 from callward.platform.ids import new_ulid
 from callward.platform.process import Service
 from callward.platform.settings import Settings
@@ -47,6 +49,8 @@ RECOVERED_SILENCE_S = 60.0
 REFUSED_EVENT_S = 60.0
 """One system event per unknown address in this time; each is counted."""
 STOP_S = 5.0
+GC_THRESHOLDS = (20_000, 20, 50)
+"""A session leaves a few hundred objects; Python's default looks at 700 allocations."""
 
 
 class RecorderServer:
@@ -103,6 +107,7 @@ class RecorderServer:
         self._boot = ""
         self._first_attach = True
         self._refused_at: dict[str, float] = {}
+        service.metrics = self._metrics
         self._checkpoint_at = 0.0
         self._started_at = 0.0
 
@@ -114,6 +119,7 @@ class RecorderServer:
         await self._listen()
         self.media.start()
         self._look()
+        _tune_garbage_collection()
         self.service.ready()
         try:
             while not self.service.stopping.is_set():
@@ -284,7 +290,10 @@ class RecorderServer:
 
     async def _tick(self) -> None:
         self.notebook.retry()
+        before = self.snapshot.problem
         self.snapshot.reload()
+        if self.snapshot.problem and self.snapshot.problem != before:
+            self._event("alarm", "snapshot_refused", self.snapshot.problem)
         if self._attached:
             try:
                 self._status = await self.media.status()
@@ -359,6 +368,14 @@ class RecorderServer:
                 return False
         return True
 
+    async def _metrics(self) -> bytes:
+        """Our own, and those of the media process, which has no port of its own."""
+        own = await own_metrics()
+        try:
+            return own + (await self.media.metrics()).encode()
+        except MediaError:
+            return own
+
     async def _checkpoint(self) -> None:
         self._checkpoint_at = time.monotonic()
         await self.notebook.checkpoint(
@@ -378,6 +395,13 @@ class RecorderServer:
 async def serve(service: Service) -> None:
     """Main coroutine of `callward recorder`."""
     await RecorderServer(service).run()
+
+
+def _tune_garbage_collection() -> None:
+    """What was loaded at the start stays; thousands of living sessions are not searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

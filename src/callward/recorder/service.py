@@ -56,7 +56,7 @@ _WHY = {
     Cause.REMOTE_BYE: "bye",
     Cause.SESSION_EXPIRED: "timer",
     Cause.LOCAL_BYE: "timer",
-    Cause.GONE: "recovered",
+    Cause.GONE: "timer",
 }
 
 
@@ -115,6 +115,9 @@ class RecorderService:
                 self._respond(exchange, 488)
             case SessionRefreshDue():
                 self._refresh(event.dialog)
+            case ResponseReceived(dialog=dialog, response=response) if dialog is not None and response.is_success:
+                if isinstance(dialog.note, LiveSession):
+                    self._heard(dialog.note)
             case Failed() | ResponseReceived() | RetryDue():
                 logger.debug("request_of_ours_ended", outcome=type(event).__name__)
 
@@ -195,7 +198,7 @@ class RecorderService:
                 return
             metrics.SET_UP_SECONDS.observe(self._driver.now() - started)
             core.answered()
-            self._remember(live)
+            self.notebook.answered(live.id, live.dialog.to_state() if live.dialog is not None else None)
             self._tell(live)
 
     def _request(self, event: RequestReceived) -> None:
@@ -310,7 +313,7 @@ class RecorderService:
         """Close all tracks, then tell of it. Metadata in a BYE counts (S12)."""
         at = _utc_now()
         observation = None
-        if request is not None and request.method == "BYE":
+        if request is not None and request.method == "BYE" and request.body:
             observation = observe(request)
             if observation.raw_metadata:
                 self._keep_message(live, request, at)

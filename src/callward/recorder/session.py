@@ -93,10 +93,12 @@ class RecordingSession:
         actions += self._settle(picture_now, at)
         claims = _Claims(picture_now)
         opening = [step for step in plan if step.action is Step.OPEN]
+        fresh: dict[str, Recording] = {}
         for step in sorted(opening, key=lambda step: not claims.of(step.index)):
-            actions.append(self._open_stream(step, by_index[step.index], claims, at))
+            actions.append(self._open_stream(step, by_index[step.index], claims.of(step.index), fresh, at))
+        if opening:
             self._set_calls(picture_now, at)
-        self._announce()
+            self._announce()
         before = {index: stream.flows for index, stream in self.data.streams.items()}
         for step in plan:
             stream = self.data.streams.get(step.index)
@@ -293,7 +295,8 @@ class RecordingSession:
             for stream in streams:
                 target = self._target(claims.of(stream.index), at, following)
                 actions.append(self._rotate(stream, recording, target, at))
-        self._set_calls(now, at)
+        if actions:
+            self._set_calls(now, at)
         self._announce()
         return actions + self._complete()
 
@@ -427,13 +430,18 @@ class RecordingSession:
 
     # Streams and their tracks
 
-    def _open_stream(self, step: PlannedStream, line: MediaLine, claims: _Claims, at: datetime) -> OpenTrack:
-        keys = claims.of(step.index)
+    def _open_stream(
+        self, step: PlannedStream, line: MediaLine, keys: frozenset[str], fresh: dict[str, Recording], at: datetime
+    ) -> OpenTrack:
+        """A track for a new stream. `keys`: the calls on it; `fresh`: the recordings that this offer gives its calls."""
         live = self._live()
-        recording = next((item for item in live if keys and any(key in item.calls for key in keys)), None)
+        recording = next((item for item in live if any(key in item.calls for key in keys)), None)
+        recording = recording or next((fresh[key] for key in keys if key in fresh), None)
         if recording is None:
-            # Nobody claims the stream, or the first one of a call: what has no call yet goes together.
-            recording = next((item for item in live if not keys or not item.calls), None) or self._new_recording(at)
+            # Nobody claims the stream, or it is the first one of a call: what has no call yet goes together.
+            free = (item for item in live if not keys or (not item.calls and item not in fresh.values()))
+            recording = next(free, None) or self._new_recording(at)
+        fresh.update(dict.fromkeys(keys, recording))
         stream = OpenStream(
             step.index, step.label[:255], self._make_id(at), recording.id, line.settings, flows=step.flows
         )

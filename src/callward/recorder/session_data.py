@@ -77,14 +77,15 @@ class SessionDataError(Exception):
     """A journaled session cannot be read: it is of another version or damaged."""
 
 
-def to_json(data: SessionData) -> dict[str, Any]:
-    """Plain JSON. SRTP keys of the recording client stay out: the media process keeps its own."""
-    values: dict[str, Any] = _ADAPTER.dump_python(
-        data,
-        mode="json",
-        exclude={"recordings": {"__all__": {"documents"}}, "streams": {"__all__": {"settings": {"srtp", "srtp_send"}}}},
-    )
-    return values
+_LEFT_OUT: Any = {
+    "recordings": {"__all__": {"documents"}},
+    "streams": {"__all__": {"settings": {"srtp", "srtp_send"}}},
+}
+
+
+def to_json(data: SessionData) -> bytes:
+    """JSON text. SRTP keys of the recording client stay out: the media process keeps its own."""
+    return _ADAPTER.dump_json(data, exclude=_LEFT_OUT)
 
 
 def from_json(values: Mapping[str, Any]) -> SessionData:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from tests.access.people import PASSWORD
 from tests.browser.conftest import HOSTILE, SCRIPT, SECONDS, Stage
 
@@ -172,11 +172,17 @@ def test_a_call_that_goes_on_becomes_ready_by_itself(page: Page, stage: Stage) -
     expect(page.get_by_role("button", name="Play")).to_be_visible()
 
 
-def test_the_account_page_lists_sessions_and_ends_another_one(page: Page, stage: Stage) -> None:
-    page.request.post(f"{stage.address}/api/v1/session", data={"user_name": "new.comer", "password": PASSWORD})
+def test_the_account_page_lists_sessions_and_ends_another_one(page: Page, stage: Stage, chromium: Browser) -> None:
+    other = chromium.new_context(user_agent="Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+    credentials = {"user_name": "ann.ant", "password": PASSWORD}
+    assert other.request.post(f"{stage.address}/api/v1/session", data=credentials).status == 201
     page.goto(f"{stage.address}/account")
     expect(page.get_by_text("this one")).to_be_visible()
-    expect(page.get_by_text("from 127.0.0.1").first).to_be_visible()
+    expect(page.get_by_text("Firefox 140, Linux")).to_be_visible()
+    page.get_by_role("button", name="Sign out").first.click()
+    expect(page.get_by_text("Firefox 140, Linux")).to_have_count(0)
+    assert other.request.get(f"{stage.address}/api/v1/session").status == 401
+    other.close()
 
 
 def test_the_system_page_says_that_no_recorder_runs_here(page: Page, stage: Stage) -> None:

@@ -7,6 +7,7 @@ pub mod config;
 pub mod control;
 pub mod engine;
 pub mod kernel;
+pub mod landing;
 pub mod log;
 pub mod metrics;
 pub mod outbox;

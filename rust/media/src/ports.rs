@@ -79,7 +79,7 @@ impl Ports {
         if rtcp.local_addr().ok()? != SocketAddr::new(local.ip(), local.port().checked_add(1)?) {
             return None;
         }
-        if !self.serves(&local.ip()) || !self.range.contains(&local.port()) || local.port() % 2 != 0 {
+        if !self.serves(&local.ip()) || !self.range.contains(&local.port()) || !local.port().is_multiple_of(2) {
             return None;
         }
         set_receive_options(&rtp, SOCKET_BUFFER_BYTES).ok()?;
@@ -122,7 +122,7 @@ impl Ports {
             self.pairs[at as usize].usage = Use::Taken;
             return Some((at, false));
         }
-        if !self.serves(&address) || rtp_port % 2 != 0 || rtp_port == u16::MAX {
+        if !self.serves(&address) || !rtp_port.is_multiple_of(2) || rtp_port == u16::MAX {
             return None;
         }
         let (rtp, rtcp) = open_pair(address, rtp_port).ok()?;

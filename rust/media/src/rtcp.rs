@@ -40,11 +40,7 @@ pub fn read(packet: &[u8], mut each: impl FnMut(Item)) -> bool {
                     middle_ntp: u32::from_be_bytes([info[6], info[7], info[8], info[9]]),
                 });
             }
-            SOURCE_DESCRIPTION => {
-                if !read_descriptions(body, count, &mut each) {
-                    return false;
-                }
-            }
+            SOURCE_DESCRIPTION if !read_descriptions(body, count, &mut each) => return false,
             GOODBYE => {
                 for ssrc in body.chunks_exact(4).take(count as usize) {
                     each(Item::Goodbye { ssrc: u32::from_be_bytes([ssrc[0], ssrc[1], ssrc[2], ssrc[3]]) });
@@ -124,7 +120,7 @@ pub fn write_receiver_report(out: &mut Vec<u8>, our_ssrc: u32, blocks: &[ReportB
     out.extend_from_slice(&[1, cname.len() as u8]);
     out.extend_from_slice(cname);
     out.push(0);
-    while (out.len() - start) % 4 != 0 {
+    while !(out.len() - start).is_multiple_of(4) {
         out.push(0);
     }
     let words = ((out.len() - start) / 4 - 1) as u16;

@@ -75,14 +75,40 @@ impl Sequence {
         }
     }
 
+    /// Length of `to_bytes`.
+    pub const BYTES: usize = 64;
+
+    /// What a restart of the process needs, for the landing.
+    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+        let mut out = [0u8; Self::BYTES];
+        out[..4].copy_from_slice(&self.ssrc.to_le_bytes());
+        out[4..8].copy_from_slice(&self.timestamp.to_le_bytes());
+        out[8..16].copy_from_slice(&self.highest.to_le_bytes());
+        out[16..32].copy_from_slice(&self.seen.to_le_bytes());
+        out[32..40].copy_from_slice(&self.first.to_le_bytes());
+        out[40..48].copy_from_slice(&self.received.to_le_bytes());
+        out[48..56].copy_from_slice(&self.earlier_expected.to_le_bytes());
+        out[56..64].copy_from_slice(&self.earlier_received.to_le_bytes());
+        out
+    }
+
+    pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Sequence {
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let long = |at: usize| word(at) as u64 | (word(at + 4) as u64) << 32;
+        let mut sequence = Sequence::new(word(0));
+        sequence.timestamp = word(4);
+        sequence.highest = long(8);
+        sequence.seen = long(16) as u128 | (long(24) as u128) << 64;
+        sequence.first = long(32).min(sequence.highest);
+        sequence.received = long(40);
+        sequence.earlier_expected = long(48);
+        sequence.earlier_received = long(56);
+        sequence
+    }
+
     /// True once a packet was accepted.
     pub fn started(&self) -> bool {
         self.seen != 0
-    }
-
-    /// The highest sequence number and timestamp so far: what a restart of the process needs.
-    pub fn position(&self) -> (u64, u32) {
-        (self.highest, self.timestamp)
     }
 
     /// Takes one packet. `clock_hz` is the clock of its payload type.
@@ -186,7 +212,7 @@ impl Sequence {
         self.expected_before = expected;
         self.received_before = received;
         let lost_step = expected_step.saturating_sub(received_step);
-        let fraction = if expected_step == 0 { 0 } else { (lost_step * 256 / expected_step).min(255) as u8 };
+        let fraction = (lost_step * 256).checked_div(expected_step).unwrap_or(0).min(255) as u8;
         let lost = (expected as i64 - received as i64).clamp(-0x80_0000, 0x7f_ffff) as i32;
         (fraction, lost, (self.highest.wrapping_sub(1 << 16)) as u32)
     }
@@ -272,6 +298,15 @@ mod tests {
             source.take_jitter(at as u32 * 160, at * 20_000_000 + wobble, 8000);
         }
         assert!((15..=16).contains(&source.jitter()), "{}", source.jitter());
+    }
+
+    #[test]
+    fn a_state_that_was_kept_goes_on() {
+        let mut source = Sequence::new(7);
+        feed(&mut source, [65_530, 65_531, 65_540, 65_533]);
+        let mut again = Sequence::from_bytes(&source.to_bytes());
+        assert_eq!(again, source);
+        assert_eq!(feed(&mut again, [65_533, 65_541]), [Arrival::Duplicate, Arrival::Next]);
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use crate::config::{Config, Receive};
 use crate::control::{listen, Control};
 use crate::engine::{Engine, Parts};
 use crate::kernel::{self, Clock, Intake, Interest, MultiMessage, Uring, Wake};
+use crate::landing::{Landing, Left};
 use crate::log;
 use crate::metrics::Totals;
 use crate::outbox::Outbox;
@@ -39,6 +40,19 @@ fn open_intake(wanted: Receive) -> io::Result<Box<dyn Intake>> {
     }
 }
 
+/// The landing that the service manager kept, or a new one.
+fn open_landing(inherited: &mut Vec<(String, OwnedFd)>, manager: &mut ServiceManager) -> io::Result<(Landing, Left)> {
+    while let Some(at) = inherited.iter().position(|(name, _)| name == "landing") {
+        match Landing::adopt(inherited.swap_remove(at).1) {
+            Ok(adopted) => return Ok(adopted),
+            Err(error) => log::warning("landing_not_adopted", json!({"error": error.to_string()})),
+        }
+    }
+    let landing = Landing::create()?;
+    manager.store("landing".into(), landing.descriptor());
+    Ok((landing, Left::default()))
+}
+
 /// A ULID for this start of the process.
 fn boot_ulid(utc_ns: i64, entropy: u128) -> String {
     let milliseconds = (utc_ns / 1_000_000) as u128;
@@ -58,7 +72,7 @@ fn entropy() -> u128 {
 /// Runs until SIGTERM. The error is a sentence for whoever started the process.
 pub fn serve(config: &Config) -> Result<(), String> {
     // First of all, before any descriptor is made.
-    let inherited = kernel::inherited_sockets();
+    let mut inherited = kernel::inherited_sockets();
     let sentence = |what: &str| {
         let what = what.to_string();
         move |error: io::Error| format!("{what}: {error}")
@@ -95,6 +109,8 @@ pub fn serve(config: &Config) -> Result<(), String> {
     let mut ports =
         Ports::new(&config.addresses, config.port_min, config.port_max, config.quarantine_ms as i64 * 1_000_000);
     let mut adopted = 0;
+    let mut manager = ServiceManager::from_environment();
+    let (landing, left) = open_landing(&mut inherited, &mut manager).map_err(sentence("cannot make shared memory"))?;
     for (rtp, rtcp) in pair_up(inherited) {
         adopted += usize::from(ports.adopt(rtp, rtcp, clock.now_ns).is_some());
     }
@@ -103,7 +119,10 @@ pub fn serve(config: &Config) -> Result<(), String> {
         journal: journal.clone(),
         outbox: outbox.clone(),
         shared: totals.clone(),
-        manager: ServiceManager::from_environment(),
+        manager,
+        landing,
+        journal_dir: config.journal_dir.clone(),
+        keys_dir: config.keys_dir.clone(),
         seed: (entropy >> 64) as u64,
     });
 
@@ -125,7 +144,7 @@ pub fn serve(config: &Config) -> Result<(), String> {
                     return Ok(());
                 }
             };
-            let ended = engine.recover();
+            let ended = engine.recover(&left);
             let _ = started.send(Ok((intake.name(), ended)));
             engine.run(intake, &received, &network_wake, flush_ms)
         })

@@ -90,7 +90,7 @@ pub fn pair_up(inherited: Vec<(String, std::os::fd::OwnedFd)>) -> Vec<(UdpSocket
             by_address.insert(local, socket);
         }
     }
-    let mut even: Vec<_> = by_address.keys().copied().filter(|local| local.port() % 2 == 0).collect();
+    let mut even: Vec<_> = by_address.keys().copied().filter(|local| local.port().is_multiple_of(2)).collect();
     even.sort();
     even.into_iter()
         .filter_map(|local| {

@@ -3,6 +3,7 @@
 //! `packets` is the way of a datagram, `operations` what clients ask for, `timers` what is due by time (hand-over, reports, silence,
 //! acknowledgements), `recovery` how tracks go on after a restart, `track` the state of one.
 
+mod live_state;
 mod operations;
 mod packets;
 mod recovery;
@@ -13,6 +14,7 @@ pub use timers::acked_fields;
 
 use std::collections::HashMap;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use callward_journal::{Feed, Journal, TrackId, TrackSlot};
 use crossbeam_channel::Receiver;
 
 use crate::kernel::{Clock, Intake, Wake};
+use crate::landing::Landing;
 use crate::log;
 use crate::metrics::Totals;
 use crate::outbox::Outbox;
@@ -66,6 +69,9 @@ pub struct Engine {
     kernel_drops: Vec<u32>,
     journal: Journal,
     feed: Feed,
+    landing: Landing,
+    journal_dir: PathBuf,
+    keys_dir: PathBuf,
     dirty: Vec<u32>,
     notices: Vec<Notice>,
     totals: Counters,
@@ -83,6 +89,9 @@ pub struct Parts {
     pub outbox: Outbox,
     pub shared: Arc<Totals>,
     pub manager: ServiceManager,
+    pub landing: Landing,
+    pub journal_dir: PathBuf,
+    pub keys_dir: PathBuf,
     pub seed: u64,
 }
 
@@ -102,6 +111,9 @@ impl Engine {
             kernel_drops: Vec::new(),
             journal: parts.journal,
             feed,
+            landing: parts.landing,
+            journal_dir: parts.journal_dir,
+            keys_dir: parts.keys_dir,
             dirty: Vec::new(),
             notices: Vec::new(),
             totals: Counters::default(),
@@ -127,6 +139,7 @@ impl Engine {
             // Before the orders: what arrived before a client closed its track belongs to the track.
             intake.poll(self)?;
             self.tell_notices();
+            self.settle_landing();
             self.publish();
             // A bound per round, so that a flood of orders cannot stop the reception.
             for _ in 0..256 {
@@ -203,6 +216,7 @@ impl Engine {
         self.by_slot.remove(&track.handle.slot());
         self.pair_tracks[track.pair as usize] = NO_TRACK;
         self.ports.release(track.pair, self.clock.now_ns);
+        self.landing.forget_state(at);
         self.free.push(at);
         Some(track)
     }

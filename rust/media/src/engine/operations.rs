@@ -73,6 +73,7 @@ impl Engine {
             self.note_new_pair(pair);
         }
         let rtp_port = self.ports.pair(pair).rtp_port;
+        self.settle_landing();
         let begun = self.begin_track(name, settings, pair, |outbox| {
             let (outbox, id) = (outbox.clone(), id.clone());
             Box::new(move |done| {
@@ -278,6 +279,7 @@ impl Engine {
         if let (Some(mut old), Some(track)) = (self.tracks[at as usize].take(), self.tracks[begun as usize].as_mut()) {
             self.by_id.remove(&old.id);
             self.by_slot.remove(&old.handle.slot());
+            self.landing.forget_state(at);
             self.free.push(at);
             std::mem::swap(&mut track.sequences, &mut old.sequences);
             track.current = old.current;
@@ -303,6 +305,7 @@ impl Engine {
         if let Some(&at) = self.by_id.get(&name) {
             self.remove(at);
         }
+        self.landing.erase(&name);
         self.journal.shred_track(name, self.empty_answer(client, id)).map_err(|error| failure_of(&error))
     }
 

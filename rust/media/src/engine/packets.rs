@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use callward_journal::RECORD_HEADER_BYTES;
 use serde_json::json;
 
 use super::track::{PayloadKind, Track};
@@ -99,62 +100,23 @@ impl Engine {
             self.notices.push(super::Notice::Heard { track: at, first: track.stats.first_at_ns == 0 && track.heard_ns == 0, arrival_ns });
             track.silent = false;
         }
-        let before_ns = track.heard_ns;
-        track.heard_ns = arrival_ns;
-        let (kind, clock_hz) = track.payload(header.payload_type);
-        let (current, _) = track.sequence(header.ssrc);
-        let arrival = track.sequences[current].accept(header.sequence, header.timestamp, clock_hz);
-        if track.settings.paused {
-            track.stats.while_paused += 1;
+        if !track.dirty {
+            track.dirty = true;
+            self.dirty.push(at);
+        }
+        if !count(track, packet.len(), header, arrival_ns) {
             return;
         }
-        let ssrc = header.ssrc;
-        match arrival {
-            Arrival::Next | Arrival::First | Arrival::Restart | Arrival::Suspect => {}
-            Arrival::Ahead { missing, timestamp_step } => {
-                let sequence = &track.sequences[current];
-                let first = sequence.highest() - missing as u64;
-                let packet_us = packet_length_us(missing, timestamp_step, clock_hz, arrival_ns - before_ns);
-                let at_ns = track.utc(before_ns) + packet_us as i64 * 1_000;
-                track.stats.note_gap(ssrc, first, missing as u32, at_ns, packet_us);
-            }
-            Arrival::Reordered { extended } => {
-                track.stats.reordered += 1;
-                track.stats.fill_gap(ssrc, extended);
-            }
-            Arrival::Late => track.stats.late += 1,
-            Arrival::Duplicate => {
-                track.stats.duplicate += 1;
-                return;
-            }
-        }
-        match kind {
-            PayloadKind::Audio => track.sequences[current].take_jitter(header.timestamp, arrival_ns, clock_hz),
-            PayloadKind::Event => {
-                if track.last_event != Some((ssrc, header.timestamp)) {
-                    track.last_event = Some((ssrc, header.timestamp));
-                    track.stats.events += 1;
-                }
-            }
-            PayloadKind::Unknown => track.stats.unknown_payload_type += 1,
-        }
         let utc_ns = track.utc(arrival_ns);
-        let stats = &mut track.stats;
-        stats.packets += 1;
-        stats.bytes += packet.len() as u64;
-        if stats.first_at_ns == 0 {
-            stats.first_at_ns = utc_ns;
+        if track.lands {
+            self.landing.append(at, &mut track.landed, &track.id, track.position, utc_ns, packet);
         }
-        stats.last_at_ns = utc_ns;
         if !track.buffer.push_packet(utc_ns, packet) {
             // A megabyte in one tick: hand it over now.
             self.feed.take(track.handle.slot(), &mut track.buffer);
             track.buffer.push_packet(utc_ns, packet);
         }
-        if !track.dirty {
-            track.dirty = true;
-            self.dirty.push(at);
-        }
+        track.position += (RECORD_HEADER_BYTES + packet.len()) as u64;
     }
 
     /// A packet of an address that may become the source.
@@ -219,6 +181,58 @@ impl Engine {
         self.totals.lost_kernel += drops.wrapping_sub(self.kernel_drops[at]) as u64;
         self.kernel_drops[at] = drops;
     }
+}
+
+/// Takes a packet into order and statistics; false when it is not stored.
+#[inline]
+pub(super) fn count(track: &mut Track, bytes: usize, header: &rtp::Header, arrival_ns: i64) -> bool {
+    let before_ns = track.heard_ns;
+    track.heard_ns = arrival_ns;
+    let (kind, clock_hz) = track.payload(header.payload_type);
+    let (current, _) = track.sequence(header.ssrc);
+    let arrival = track.sequences[current].accept(header.sequence, header.timestamp, clock_hz);
+    if track.settings.paused {
+        track.stats.while_paused += 1;
+        return false;
+    }
+    let ssrc = header.ssrc;
+    match arrival {
+        Arrival::Next | Arrival::First | Arrival::Restart | Arrival::Suspect => {}
+        Arrival::Ahead { missing, timestamp_step } => {
+            let first = track.sequences[current].highest() - missing as u64;
+            let packet_us = packet_length_us(missing, timestamp_step, clock_hz, arrival_ns - before_ns);
+            let at_ns = track.utc(before_ns) + packet_us as i64 * 1_000;
+            track.stats.note_gap(ssrc, first, missing as u32, at_ns, packet_us);
+        }
+        Arrival::Reordered { extended } => {
+            track.stats.reordered += 1;
+            track.stats.fill_gap(ssrc, extended);
+        }
+        Arrival::Late => track.stats.late += 1,
+        Arrival::Duplicate => {
+            track.stats.duplicate += 1;
+            return false;
+        }
+    }
+    match kind {
+        PayloadKind::Audio => track.sequences[current].take_jitter(header.timestamp, arrival_ns, clock_hz),
+        PayloadKind::Event => {
+            if track.last_event != Some((ssrc, header.timestamp)) {
+                track.last_event = Some((ssrc, header.timestamp));
+                track.stats.events += 1;
+            }
+        }
+        PayloadKind::Unknown => track.stats.unknown_payload_type += 1,
+    }
+    let utc_ns = track.utc(arrival_ns);
+    let stats = &mut track.stats;
+    stats.packets += 1;
+    stats.bytes += bytes as u64;
+    if stats.first_at_ns == 0 {
+        stats.first_at_ns = utc_ns;
+    }
+    stats.last_at_ns = utc_ns;
+    true
 }
 
 /// Length of one packet around a gap: from the timestamps, or from the arrival times when the timestamps jumped.

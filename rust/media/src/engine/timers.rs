@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{json, Map, Value};
 
-use super::{Engine, Notice};
+use super::{live_state, Engine, Notice};
 use crate::rtcp::{self, ReportBlock};
 
 /// How often the timers of all tracks are looked at.
@@ -30,6 +30,10 @@ impl Engine {
         for at in std::mem::take(&mut self.dirty) {
             if let Some(track) = self.tracks[at as usize].as_mut() {
                 track.dirty = false;
+                if track.lands {
+                    let id = track.id;
+                    self.landing.keep_state(at, &id, |out| live_state::write(track, out));
+                }
                 self.feed.take(track.handle.slot(), &mut track.buffer);
             }
         }
@@ -38,12 +42,30 @@ impl Engine {
 
     /// Sends the batch to the journal; what it cannot take is lost, counted and told.
     pub(super) fn submit(&mut self) {
-        for lost in self.feed.submit() {
+        let all_lost = self.feed.submit();
+        if !all_lost.is_empty() {
+            self.landing.give_up_waiting();
+        }
+        for lost in all_lost {
             self.totals.overflow += lost.packets as u64;
-            if let Some(track) = self.by_slot.get(&lost.slot).and_then(|at| self.tracks[*at as usize].as_ref()) {
+            let Some(&at) = self.by_slot.get(&lost.slot) else { continue };
+            self.landing.forget_state(at);
+            if let Some(track) = self.tracks[at as usize].as_mut() {
+                track.lands = false;
                 let name = track.id.to_string();
                 self.outbox.event("overflow", json!({"track": name, "packets": lost.packets}));
             }
+        }
+    }
+
+    /// Begins another slab of the landing when the current one is well filled.
+    pub(super) fn settle_landing(&mut self) {
+        if self.landing.wants_slab() {
+            let tracks = &self.tracks;
+            self.landing.begin_slab(|at| {
+                let track = tracks[at as usize].as_ref()?;
+                track.lands.then(|| (track.handle.clone(), track.position))
+            });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use callward_journal::{BlockBuffer, TrackHandle, TrackId};
+use callward_journal::{BlockBuffer, TrackHandle, TrackId, RECORD_HEADER_BYTES};
 use serde_json::{json, Value};
 
 use crate::protocol::{Fields, SrtpKey, TrackSettings};
@@ -53,6 +53,12 @@ pub(super) struct Track {
     pub next_header_ns: i64,
     pub announced_bytes: u64,
     pub dirty: bool,
+    /// Bytes of records pushed so far, as the journal counts them.
+    pub position: u64,
+    /// The slab of the landing in which this track is noted.
+    pub landed: u64,
+    /// False after the journal dropped packets of it: its position is not known any more.
+    pub lands: bool,
     /// Packets counted when the header was last written.
     pub header_packets: u64,
 }
@@ -88,6 +94,9 @@ impl Track {
             next_header_ns: now_ns,
             announced_bytes: 0,
             dirty: false,
+            position: 0,
+            landed: 0,
+            lands: true,
             header_packets: 0,
         };
         track.learn_payload_types();
@@ -147,7 +156,10 @@ impl Track {
             map.insert("kind".into(), Value::String(kind.into()));
         }
         let at_ns = self.utc(now_ns);
-        self.buffer.push_mark(at_ns, fields.to_string().as_bytes());
+        let json = fields.to_string();
+        if self.buffer.push_mark(at_ns, json.as_bytes()) {
+            self.position += (RECORD_HEADER_BYTES + json.len()) as u64;
+        }
     }
 
     /// Changes what is received with; the old key stays for a while.
@@ -179,6 +191,7 @@ impl Track {
             .collect();
         header["rtp_port"] = json!(rtp_port);
         header["rtcp_port"] = json!(rtp_port + 1);
+        header["position"] = json!(self.position);
         header["counters"] = json!(counters);
         header["latched"] = json!(self.source.latched().map(|source| source.to_string()));
         header["rtcp_from"] = json!(self.rtcp_from.map(|source| source.to_string()));

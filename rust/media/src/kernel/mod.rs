@@ -9,6 +9,7 @@ mod poll;
 mod receive;
 mod recvmmsg;
 mod sendmmsg;
+mod shared_memory;
 mod uring;
 mod wake;
 
@@ -20,5 +21,6 @@ pub use poll::{poll_ready, Interest, Ready};
 pub use receive::{Arrived, Intake, Sink, PACKET_MAX_BYTES};
 pub use recvmmsg::MultiMessage;
 pub use sendmmsg::{raw_address, thread_cpu_ns, SendBatch};
+pub use shared_memory::SharedMemory;
 pub use uring::Uring;
 pub use wake::Wake;

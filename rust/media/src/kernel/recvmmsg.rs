@@ -79,7 +79,7 @@ impl MultiMessage {
             let received = received as usize;
             for at in 0..received {
                 let header = &self.headers[at];
-                let control = &self.controls[at].0[..(header.msg_hdr.msg_controllen as usize).min(CONTROL_BYTES)];
+                let control = &self.controls[at].0[..header.msg_hdr.msg_controllen.min(CONTROL_BYTES)];
                 let name = &self.names[at][..(header.msg_hdr.msg_namelen as usize).min(NAME_BYTES)];
                 let (stamp_ns, kernel_drops) = read_control(control);
                 let Some(from) = read_address(name) else { continue };

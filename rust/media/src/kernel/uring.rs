@@ -19,7 +19,7 @@ const BUFFERS: u16 = 4096;
 const PREFIX: usize = 16;
 const USED: usize = PREFIX + NAME_BYTES.next_multiple_of(4) + CONTROL_BYTES + PACKET_MAX_BYTES;
 /// Distance of two buffers: an odd number of cache lines, so that their first lines spread over the cache sets.
-const STRIDE: usize = (USED / 64 + 1) * 64 + if (USED / 64 + 1) % 2 == 0 { 64 } else { 0 };
+const STRIDE: usize = (USED / 64 + 1) * 64 + if (USED / 64 + 1).is_multiple_of(2) { 64 } else { 0 };
 const GROUP: u16 = 0;
 /// Rounds of one `poll`, so that a flood does not starve the timers.
 const ROUNDS_MAX: usize = 16;

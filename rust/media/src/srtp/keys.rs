@@ -63,7 +63,7 @@ pub fn derive(master: &MasterKey, label: u8, out: &mut [u8]) {
 /// The session keys of one direction, for RTP or for RTCP.
 pub enum SessionKeys {
     CounterMode { aes: BlockCipherKey, salt: [u8; 14], mac: Hmac<Sha1>, tag_bytes: usize },
-    Gcm { key: aead::LessSafeKey, salt: [u8; 12] },
+    Gcm { key: Box<aead::LessSafeKey>, salt: [u8; 12] },
 }
 
 /// The expanded cipher of a session; opaque outside this module.
@@ -80,7 +80,7 @@ impl SessionKeys {
             let mut salt = [0u8; 12];
             derive(master, first_label + 2, &mut salt);
             let key = aead::UnboundKey::new(algorithm, &key).expect("the key length comes from the suite");
-            return SessionKeys::Gcm { key: aead::LessSafeKey::new(key), salt };
+            return SessionKeys::Gcm { key: Box::new(aead::LessSafeKey::new(key)), salt };
         }
         let mut mac_key = [0u8; 20];
         derive(master, first_label + 1, &mut mac_key);

@@ -204,8 +204,18 @@ impl Receiver {
         self.current.sources.iter().map(|source| SourceCounter { ssrc: source.ssrc, index: source.highest })
     }
 
+    /// Notes a packet that was accepted before a restart, behind the counters that were restored.
+    pub fn note(&mut self, ssrc: u32, sequence: u16) {
+        if let Some(highest) = self.current.highest(ssrc) {
+            self.current.accept(ssrc, nearest_index(highest, sequence));
+        } else {
+            self.current.accept(ssrc, sequence as u64);
+        }
+    }
+
     /// Takes up counters after a restart; what arrived before them counts as received.
     pub fn restore(&mut self, counters: &[SourceCounter]) {
+        self.current.sources.clear();
         for counter in counters.iter().take(SOURCES_MAX) {
             let window = Window::at(counter.index);
             self.current.sources.push(Source { ssrc: counter.ssrc, highest: counter.index, window });

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from pathlib import Path
 
@@ -10,25 +9,15 @@ import av
 import numpy as np
 import pytest
 
-from callward.archive.apply import apply_event
-from callward.archive.ingest import Ingest
-from callward.archive.keys import ArchiveKeys
 from callward.archive.schemas import AudioFormat, ConversationFilter, PageRequest
-from callward.archive.sealer import Sealer
 from callward.archive.service import AudioStream, NotFoundError, RangeNotSatisfiableError
-from callward.archive.stored import StoredArchive
-from callward.journal import EventJournal
 from callward.media.codec_process import CodecPool
-from callward.platform.blobs_folder import FolderStore
 from callward.platform.database import Database, Scope
-from callward.recorder.sealing.seal import SealOptions
-from callward.records.apply import Applier, Source
-from callward.records.events import RecordingEnded
+from tests.archive.platform import Platform
 from tests.archive.recorded_calls import (
     CALLED_HZ,
     CALLER_HZ,
     STARTED_AT,
-    FolderExtractor,
     record_call,
     started_call,
 )
@@ -36,51 +25,6 @@ from tests.sealing.track_writer import level
 
 ORGANISATION = "01KXXXXXXXXXXXXXXXXXXXXXXX"
 OTHER = "01KYYYYYYYYYYYYYYYYYYYYYYY"
-
-
-class Platform:
-    """Journals, store and keys in a folder."""
-
-    def __init__(self, root: Path, codecs: CodecPool, codec: str = "opus") -> None:
-        self.recorder, self.seal = root / "recorder", root / "seal"
-        self.store = FolderStore(root / "blobs")
-        self.keys = ArchiveKeys(root / "keys")
-        self.tracks = root / "tracks"
-        self.released: list[str] = []
-        self.ingest = Ingest(
-            self.seal / "spool",
-            FolderExtractor(self.tracks),
-            codecs,
-            self.keys,
-            self.store,
-            SealOptions(codec, 32_000),  # type: ignore[arg-type]
-        )
-        self.archive = StoredArchive(self.store, self.keys, codecs)
-
-    async def _release(self, track: str) -> None:
-        self.released.append(track)
-
-    async def journal(self, *events: RecordingEnded) -> None:
-        journal = EventJournal.open(self.recorder)
-        for event in events:
-            await journal.append_durable(event.model_dump_json().encode())
-        await journal.close()
-
-    async def run_sealer(self) -> None:
-        stopping = asyncio.Event()
-        sealer = Sealer(self.recorder, self.seal, self.ingest, self._release, 2)
-        task = asyncio.create_task(sealer.run(stopping))
-        wait = asyncio.create_task(sealer.idle.wait())
-        await asyncio.wait({task, wait}, timeout=30, return_when=asyncio.FIRST_COMPLETED)
-        stopping.set()
-        wait.cancel()
-        await task
-
-    async def apply(self, database: Database) -> None:
-        for name, folder in (("seal", self.seal), ("recorder", self.recorder)):
-            applier = Applier(database, Source("local", name, folder), [apply_event])
-            while await applier.step():
-                pass
 
 
 async def collect(stream: AudioStream) -> bytes:

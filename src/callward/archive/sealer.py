@@ -1,11 +1,12 @@
 """The sealing process: from `recording_ended` in the recorder's journal to a stored recording, exactly once.
 
-Theory of operation. Ended recordings are taken in the order of the recorder's journal and go through three stages: *prepare* (extract,
-decode, encode, encrypt into the spool; `jobs` at a time), *store* (put every object and have its checksum proved, then write
-`recording_stored` into the seal journal and wait until that is on the disk), *release* (the media process may forget the tracks).
-A recording is done when `recording_released` is written. The cursor in the recorder's journal stands at the first recording that is not
-done; after a crash everything from there on is looked at again, and what the seal journal already holds is not repeated. While the
-object store is down, prepared recordings wait in the spool, at most `SPOOL_RECORDINGS`; then sealing waits too, and the audio in its journal.
+Theory of operation. Ended recordings are taken in the order of the recorder's journal and go through three stages:
+*prepare* (extract, decode, encode, encrypt into the spool; `jobs` at a time), *store* (put every object and have its
+checksum proved, then write `recording_stored` into the seal journal and wait until that is on the disk), *release* (the
+media process may forget the tracks). A recording is done when `recording_released` is written. The cursor in the
+recorder's journal stands at the first recording that is not done; after a crash everything from there on is looked at
+again, and what the seal journal already holds is not repeated. While the object store is down, prepared recordings wait
+in the spool, at most `SPOOL_RECORDINGS`; then sealing waits too, and the audio in its journal.
 """
 
 from __future__ import annotations

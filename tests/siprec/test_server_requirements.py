@@ -430,6 +430,16 @@ def test_s34_a_persistent_session_has_calls_one_after_another() -> None:
     assert [stream.parties for stream in found.streams] == [("A2",), ("B2",)]
 
 
+def test_s34_the_next_call_on_a_label_has_its_own_parties_even_without_associations() -> None:
+    stop = document(session("S", "<stop-time>2026-03-02T09:00:10Z</stop-time>"), "partial")
+    bare = two_party_call("2").partition("<participantstreamassoc")[0]
+    found = picture(
+        told(seen(sdp(line("1"), line("2")), CALL), seen(metadata=stop), seen(metadata=document(bare, "partial")))
+    )
+    assert [call.key for call in found.calls if call.ended_at is None] == ["S2"]
+    assert [stream.parties for stream in found.streams] == [("A2",), ("B2",)]
+
+
 def test_s34_a_thousand_calls_on_one_session_stay_bounded() -> None:
     observations = [seen(metadata=CALL)]
     for number in range(200):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import islice
 
 from callward.siprec.identifiers import identity_key
-from callward.siprec.metadata import Stream
+from callward.siprec.metadata import NO_PERIOD, Stream
 from callward.siprec.offered import OfferedStream
 from callward.siprec.snapshot import Snapshot
 
@@ -23,7 +23,7 @@ _MIXED = ("mixed", "mix")
 
 def match_streams(snapshot: Snapshot, offered: tuple[OfferedStream, ...]) -> dict[int, Stream]:
     """M-line index -> the stream of the metadata that describes it: by label, else what is left over in order."""
-    running = [stream for stream in snapshot.streams.values() if not stream.period.ended]
+    running = [stream for stream in snapshot.streams.values() if _is_running(snapshot, stream)]
     by_label = {stream.label: stream for stream in snapshot.streams.values()}
     by_label.update({stream.label: stream for stream in running})
     matched = {line.index: by_label[line.label] for line in offered if line.label and line.label in by_label}
@@ -67,9 +67,10 @@ def guessed_to_be_heard(
     snapshot: Snapshot, stream: Stream | None, label: str, position: int, count: int, participants: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Participants of one of `count` audio streams, the one at `position`, when no association says anything."""
-    if any(heard.sends or heard.receives for heard in snapshot.heard.values()) or not participants:
+    said = [snapshot.heard[who] for who in participants if who in snapshot.heard]
+    if any(heard.sends or heard.receives for heard in said) or not participants:
         return ()
-    if snapshot.heard and len(participants) != count:
+    if said and len(participants) != count:
         return ()  # said of somebody: nobody is heard (a hold); whose stream it is can be told only where all fits
     leg = _LEGS.get(label.lower())
     if leg is not None:
@@ -83,6 +84,14 @@ def on_hold(snapshot: Snapshot, participants: tuple[str, ...]) -> bool:
     """Everybody's associations are there, and empty (S24)."""
     said = [snapshot.heard[who] for who in participants if who in snapshot.heard]
     return bool(said) and not any(heard.sends or heard.receives for heard in said)
+
+
+def _is_running(snapshot: Snapshot, stream: Stream) -> bool:
+    """A label is used again by the next call of a persistent session; the streams of the last one are over."""
+    key = identity_key(stream.session)
+    session = snapshot.sessions.get(key)
+    over = (session is not None and session.period.ended) or snapshot.recorded.get(key, NO_PERIOD).ended
+    return not over and not stream.period.ended
 
 
 def _is_video(stream: Stream) -> bool:

@@ -167,7 +167,8 @@ def _heard(
 ) -> tuple[str, ...]:
     if stream is not None and (said := said_to_be_heard(state.snapshot, stream)):
         return said
-    if label and (before := state.heard.get(label)):
+    there = {party.id for call in calls for party in call.parties}
+    if label and (before := tuple(who for who in state.heard.get(label, ()) if who in there)):
         return before
     if position < 0:
         return ()

@@ -21,7 +21,7 @@ async def test_19_a_flood_of_invites_disturbs_no_call_and_is_over_when_it_ends(t
     calls = 20
     # Short timers, so that what the flood left behind ends within the test.
     app = App(
-        settings=DriverSettings(newcomer_queue=200),
+        settings=DriverSettings(newcomer_queue=200, newcomer_wait_s=0.4),
         max_transactions=2000,
         max_dialogs=1500,
         timers=TimerSettings(t1_s=0.04, t2_s=0.2, t4_s=0.2),

@@ -214,6 +214,14 @@ def test_17_2_1_no_100_when_answered_in_time() -> None:
     assert side.sent() == [b"180"]
 
 
+def test_13_3_1_1_a_ringing_answer_is_repeated_every_minute_until_the_final_one() -> None:
+    side = Side("TCP", "INVITE", server=True)
+    side.answer(180)
+    assert side.run(130) == [60.0, 120.0]
+    side.answer(486)
+    assert side.run(160) == []
+
+
 def test_17_2_1_timer_g_repeats_a_failure_until_ack_and_timer_h_gives_up() -> None:
     side = Side("UDP", "INVITE", server=True)
     side.answer(486)

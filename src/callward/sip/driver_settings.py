@@ -31,9 +31,10 @@ class DriverSettings:
     """Longest time spent on messages in one turn of the loop, so that media and journals get theirs."""
     urgent_queue: int = 8192
     """Messages of dialogs and transactions that wait; beyond: dropped, as the network does."""
-    newcomer_queue: int = 512
+    newcomer_queue: int = 1024
     """Messages outside dialogs that wait; beyond: 503 with Retry-After, while BYE, ACK and the like go first."""
-    newcomer_wait_s: float = 0.4
-    """A newcomer that waited longer is answered 503: its sender repeats it at 0.5 s anyway."""
+    newcomer_wait_s: float = 1.5
+    """A newcomer that waited longer is answered 503. Callers fail over after 2 to 4 s without an answer; a short stall of the
+    machine, which is over by then, should refuse nobody."""
     paused_at: int = 64
     """Messages of one connection that wait before no more are read from it."""

@@ -10,6 +10,9 @@ from .flow import Flow, HostPort, Transmit
 from .timers import Timer
 from .transaction import INVITE_SERVER, NON_INVITE_SERVER, Compiled, class_of, compile_table
 
+_RING_S = 60.0
+"""RFC 3261 13.3.1.1: at least once a minute."""
+
 ServerKey = tuple[str, str, str]
 """(branch, sent-by, method), the method of an ACK being INVITE (17.2.3)."""
 
@@ -118,6 +121,11 @@ class ServerTransaction:
         self._context.timers.cancel(self._trying_timer)
         self._trying_timer = None
 
+    def _start_ring(self, now: float) -> None:
+        self._stop_ring(now)
+        if self.status > 100:
+            self._repeat_timer = self._context.timers.start(now + _RING_S, self._on_ring)
+
     def _start_g(self, now: float) -> None:
         if not self.flow.reliable:
             self._interval = self._context.settings.t1_s
@@ -127,9 +135,11 @@ class ServerTransaction:
         self._interval = min(self._interval * 2, self._context.settings.t2_s)
         self._repeat_timer = self._context.timers.start(now + self._interval, self._on_g)
 
-    def _stop_g(self, now: float) -> None:
+    def _stop_repeat(self, now: float) -> None:
         self._context.timers.cancel(self._repeat_timer)
         self._repeat_timer = None
+
+    _stop_g = _stop_ring = _stop_repeat
 
     def _start_h(self, now: float) -> None:
         self._timer = self._context.timers.start(now + self._context.settings.timeout_s, self._on_h)
@@ -161,6 +171,9 @@ class ServerTransaction:
 
     def _on_trying(self, now: float) -> None:
         self.feed("trying", now)
+
+    def _on_ring(self, now: float) -> None:
+        self.feed("ring", now)
 
     def _on_g(self, now: float) -> None:
         self.feed("g", now)

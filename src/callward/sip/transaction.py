@@ -25,6 +25,7 @@ Theory of operation
       J       64*T1            wait for repeated non-INVITE requests
       L, M    64*T1            accepted: wait for repeated INVITEs, for 2xx of forks
       C       185 s            INVITE with a provisional answer but no final one
+      ring    60 s             repeat a 101-199, so that no proxy gives the call up (13.3.1.1)
       trying  200 ms           100 Trying when the user gave no answer yet (INVITE only; RFC 4320 forbids it elsewhere)
 """
 
@@ -40,9 +41,10 @@ INVITE_SERVER: Table = {
     "proceeding": {
         "request": ("proceeding", ("repeat_or_try",)),
         "trying": ("proceeding", ("try_",)),
-        "send_1xx": ("proceeding", ("stop_trying", "send")),
-        "send_2xx": ("accepted", ("stop_trying", "send", "start_l")),
-        "send_final": ("completed", ("stop_trying", "send", "start_g", "start_h")),
+        "send_1xx": ("proceeding", ("stop_trying", "send", "start_ring")),
+        "ring": ("proceeding", ("repeat", "start_ring")),
+        "send_2xx": ("accepted", ("stop_trying", "stop_ring", "send", "start_l")),
+        "send_final": ("completed", ("stop_trying", "stop_ring", "send", "start_g", "start_h")),
     },
     "completed": {
         "request": ("completed", ("repeat",)),

@@ -184,7 +184,8 @@ class Browser:
         found: list[dict[str, Any]] = []
 
         def look() -> bool:
-            found[:] = [c for c in self.conversations() if condition(c)]
+            with contextlib.suppress(httpx.HTTPError):  # the portal or the database may be coming back
+                found[:] = [c for c in self.conversations() if condition(c)]
             return bool(found)
 
         wait_until(look, what, timeout_s)

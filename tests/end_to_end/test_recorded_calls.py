@@ -94,13 +94,13 @@ async def test_lost_packets_leave_a_gap_of_true_length(machine: Machine, browser
     assert gaps[0][1] == pytest.approx(0.5, abs=0.03)
     assert silent_spans(wav, 1) == []
     assert "gaps" in codes(found)
-    stats = found["recordings"][0]["tracks"][0]["stats"]
-    assert stats["lost"] == 25
+    stats = found["recordings"][0]["tracks"][0]["stats"]["media"]
+    assert (stats["lost"], stats["packets"]) == (25, 125)
 
 
 async def test_a_silent_party_is_flagged_as_one_way(machine: Machine, browser: Browser) -> None:
     async with recorded_session(machine) as session:
-        await session.speak(2.0, drop=lambda stream, number: stream == 1)
+        await session.speak(3.5, drop=lambda stream, number: stream == 1)
         await session.hang_up()
     found = await asyncio.to_thread(ready, browser, session.extra["caller"])
     assert "one_way" in codes(found)

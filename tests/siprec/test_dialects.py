@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -294,3 +295,19 @@ def test_webex_number_only_in_the_header() -> None:
         sample("webex-invite.sip").replace(b"PartyNumber>", b"PartyOpaque>").replace(b"dialedDigits", b"opaqueDigits")
     )
     assert inspect(data, at=START)["parties"][0]["number"] == "+3225550120"
+
+
+@pytest.mark.parametrize(
+    ("name", "remove", "vendor"),
+    [
+        ("oracle-invite.sip", rb"<extensiondata.*?</extensiondata>", "oracle"),
+        ("metaswitch-invite.sip", rb"<metaswitch.*</metaswitchRecordingMetadata>", "metaswitch"),
+        ("avaya-update.sip", rb"User-to-User:[^\r]*\r\n", "avaya"),
+        ("opensips-invite.sip", rb"User-Agent:[^\r]*\r\n", "opensips"),
+    ],
+)
+def test_who_does_not_name_itself_is_known_by_its_habits(name: str, remove: bytes, vendor: str) -> None:
+    nameless = re.sub(remove, b"", sample(name), flags=re.DOTALL)
+    assert inspect(nameless, at=START)["vendor"] == vendor
+    named = nameless.replace(b"Max-Forwards", b"User-Agent: somebody else\r\nMax-Forwards", 1)
+    assert inspect(named, at=START)["vendor"] == "unknown"

@@ -30,9 +30,8 @@ CLIENT_CONTACT_PARAMETERS = {"+sip.src": None}
 SERVER_STARTED_REQUIRE = "siprec"
 """Require of an offerless INVITE by which the server starts a recording session itself (S09)."""
 
-_SOURCE_TAGS = ("+sip.src", "+sip-src")
-"""PhrSite writes a hyphen."""
-_BROADWORKS_SOURCE_TAG = "src"
+_HYPHENATED_FEATURE_TAG = "+sip-src"
+"""As PhrSite writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,8 @@ def assess_invite(invite: Observation, profile: PeerProfile = STRICT) -> Accept 
             (("Require", OPTION_TAG),),
             "the INVITE names no option tag siprec, so it is not a recording session; a relaxed peer profile takes it",
         )
-    if not has_feature_tag and profile.require_feature_tag and not _has_foreign_feature_tag(invite, profile):
+    misspelt = profile.vendor == "phrsite" and _HYPHENATED_FEATURE_TAG in invite.contact_parameters
+    if not has_feature_tag and not misspelt and profile.require_feature_tag:
         return Refuse(
             403,
             "Not A Recording Session",
@@ -84,13 +84,6 @@ def assess_invite(invite: Observation, profile: PeerProfile = STRICT) -> Accept 
             "Contact has no +sip.src, so it is not a recording session; a relaxed peer profile takes it",
         )
     return Accept(_missing(has_option_tag, has_feature_tag))
-
-
-def _has_foreign_feature_tag(invite: Observation, profile: PeerProfile) -> bool:
-    """A misspelt feature tag counts when the peer is known for it."""
-    if profile.vendor == "phrsite":
-        return any(tag in invite.contact_parameters for tag in _SOURCE_TAGS)
-    return profile.vendor in ("broadworks", "webex") and _BROADWORKS_SOURCE_TAG in invite.contact_parameters
 
 
 def _missing(has_option_tag: bool, has_feature_tag: bool) -> tuple[Oddity, ...]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from callward.siprec.metadata import Extension, Metadata
+from callward.siprec.metadata import NAMESPACE, Extension, Metadata
 
 if TYPE_CHECKING:
     from callward.siprec.observation import Observation
@@ -41,6 +41,8 @@ _WEBEX_ID = "Y2lzY29zcGFyaz"
 
 _AVAYA_UCID = re.compile(r"\s*[0-9a-f]{2}fa08[0-9a-f]{16}", re.I)
 """User-to-user data with a UCID of Avaya in it; others pass it on, but name themselves."""
+
+_DRAFT_NAMESPACE = "urn:ietf:params:xml:ns:recording"
 
 _EXTENSION_SIGNS: tuple[tuple[str, Callable[[Extension], bool]], ...] = (
     ("jambonz", lambda e: "jambonz" in e.namespace.lower() or e.prefix.lower() == "jb"),
@@ -92,6 +94,8 @@ _HEADER_SIGNS = (
 def detect(seen: Observation) -> str:
     """Short name of the vendor, or `unknown`."""
     vendor = _of_metadata(seen) or _of_signalling(seen)
+    if not vendor and not seen.user_agent:
+        vendor = _of_habits(seen)
     if vendor in ("broadworks", "cisco", "") and _is_webex(seen):
         return "webex"
     return vendor or UNKNOWN
@@ -139,14 +143,21 @@ def _of_signalling(seen: Observation) -> str:
         return "avaya"
     if "src" in seen.contact_parameters and "siprec" not in seen.required:
         return "broadworks"
-    if not seen.user_agent and any(
-        ";remote=" in id_.lower()
-        for metadata in seen.metadata
-        for session in metadata.sessions
-        for id_ in session.sip_session_ids
-    ):
-        return "cisco"  # RFC 7865 allows it to all; the one that does it in the field without naming itself
     return ""
+
+
+def _of_habits(seen: Observation) -> str:
+    """Signs that the RFCs allow to all: of a client that does not name itself, the vendor that is known for the habit."""
+    for metadata in seen.metadata:
+        if any(";remote=" in id_.lower() for session in metadata.sessions for id_ in session.sip_session_ids):
+            return "cisco"
+        if metadata.recording_id and metadata.namespace == NAMESPACE:
+            return "metaswitch"
+        if metadata.namespace == _DRAFT_NAMESPACE and any(participant.sends for participant in metadata.participants):
+            return "oracle"
+        if {stream.label for stream in metadata.streams} == {"10", "20"}:
+            return "avaya"
+    return "opensips" if seen.sdp_origin.endswith("IN IP4 0.0.0.0") else ""
 
 
 def _is_webex(seen: Observation) -> bool:

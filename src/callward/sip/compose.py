@@ -110,6 +110,12 @@ def request(
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode("utf-8", "replace") + body
 
 
+def trying(request: Request, echo: str) -> bytes:
+    """The 100 Trying of a request, with its Timestamp (8.2.6.1)."""
+    stamp = request.headers.get("Timestamp")
+    return answer(100, "", echo, f"Timestamp: {clean(stamp)}\r\n" if stamp else "")
+
+
 def holds_sdp(content_type: str, body: bytes) -> bool:
     """True when the body is, or has as a part, a session description: an offer or an answer."""
     if not body:

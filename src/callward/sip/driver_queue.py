@@ -50,11 +50,15 @@ class ReceiveQueue:
             self.dropped += 1
 
     def put_framed(self, flow: Flow, framed: Framed, connection: Connection, now: float) -> None:
-        """Messages of connections are never dropped: the connection stops being read instead."""
-        connection.waiting += 1
+        """Messages of connections are never dropped: the connection stops being read instead. Newcomers may be refused."""
         if isinstance(framed, Request) and framed.method not in _NEVER_NEW and framed.to_tag is None:
+            if len(self._newcomers) >= self._settings.newcomer_queue:
+                self._endpoint.shed(flow, framed.raw, now)
+                return
+            connection.waiting += 1
             self._newcomers.append((flow, framed, connection, now))
         else:
+            connection.waiting += 1
             self._urgent.append((flow, framed, connection))
 
     def step(self, now: float) -> bool:

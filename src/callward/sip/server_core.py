@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .client_core import ClientCore
-from .compose import answer, echo_of
+from .compose import answer, echo_of, trying
 from .context import Context
 from .dialog import Dialog, DialogState, route_set_of
 from .dialog_table import DialogTable
@@ -161,7 +161,7 @@ class ServerCore:
         self._context.out.append(InviteReceived(exchange, dialog, request, flow, admission.peer))
         assert exchange.transaction is not None
         echo = exchange.echo
-        exchange.transaction.await_answer(lambda: answer(100, "", echo, ""), now)
+        exchange.transaction.await_answer(lambda: trying(request, echo), now)
 
     def _open(self, flow: Flow, request: Request, key: ServerKey, admission: Admission, tag: str) -> IncomingRequest:
         target, fallback = route_of_answer(flow, request.via)

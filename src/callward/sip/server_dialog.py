@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .accepted import UnacknowledgedAnswer
 from .client_core import ClientCore
-from .compose import HeaderList, answer, has_header, holds_sdp, lines_of
+from .compose import HeaderList, answer, has_header, holds_sdp, lines_of, trying
 from .context import Context
 from .dialog import Dialog, DialogState
 from .dialog_table import DialogTable
@@ -70,8 +70,8 @@ class ServerDialogs:
         dialog.learn(exchange.request)
         self._context.out.append(ReinviteReceived(exchange, dialog, exchange.request, exchange.flow, exchange.peer))
         assert exchange.transaction is not None
-        echo = exchange.echo
-        exchange.transaction.await_answer(lambda: answer(100, "", echo, ""), now)
+        request, echo = exchange.request, exchange.echo
+        exchange.transaction.await_answer(lambda: trying(request, echo), now)
 
     def _on_update(self, exchange: IncomingRequest, dialog: Dialog, now: float) -> None:
         request = exchange.request

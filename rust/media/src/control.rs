@@ -25,8 +25,8 @@ use crate::protocol::{event_line, reply_line, Answer, Failure, Operation, Reques
 const CLIENTS_MAX: usize = 64;
 /// A client that leaves so much unread is disconnected.
 const UNREAD_MAX_BYTES: usize = 16 << 20;
-/// Tracks in one `list_tracks` reply.
-const LIST_MAX: usize = 500;
+/// Bytes of one `list_tracks` page, so that the line stays below its bound.
+const PAGE_MAX_BYTES: usize = 200 << 10;
 
 struct Client {
     stream: UnixStream,
@@ -266,14 +266,14 @@ impl Control {
         let mut tracks = self.journal.tracks();
         tracks.sort_by_key(|info| info.track);
         let mut page: Vec<Value> = Vec::new();
-        let mut more = false;
+        let (mut more, mut bytes) = (false, 0);
         for info in tracks.into_iter().filter(|info| after.is_none_or(|after| info.track > after)) {
-            if page.len() == LIST_MAX {
+            if bytes > PAGE_MAX_BYTES {
                 more = true;
                 break;
             }
             let header: Value = serde_json::from_slice(&info.header).unwrap_or(Value::Null);
-            page.push(json!({
+            let track = json!({
                 "track": info.track.to_string(),
                 "session": header["session"],
                 "state": if info.state == TrackState::Open { "open" } else { "closed" },
@@ -282,7 +282,9 @@ impl Control {
                 "acked_bytes": info.acked_bytes,
                 "meta": header["meta"],
                 "recovered": info.recovered,
-            }));
+            });
+            bytes += track.to_string().len();
+            page.push(track);
         }
         json!({"tracks": page, "more": more})
     }

@@ -19,6 +19,15 @@ use crate::scan::{Expect, Scan, Step};
 use crate::segments::{self, Listing};
 use crate::TrackId;
 
+/// What makes a frame count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Its CRC: enough for a reader, who opens the frames that matter anyway.
+    Crc,
+    /// Its seal too: for the owner, who builds on it.
+    Seal,
+}
+
 /// The picture.
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
@@ -37,9 +46,22 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     /// Reads the newest checkpoint that is whole and all frames after it.
-    pub(crate) fn load(journal_dir: &Path, journal_key: &LessSafeKey, keys: &HashMap<TrackId, RingKey>) -> Result<Self, JournalError> {
+    pub(crate) fn load(
+        journal_dir: &Path,
+        journal_key: &LessSafeKey,
+        keys: &HashMap<TrackId, RingKey>,
+        trust: Trust,
+    ) -> Result<Self, JournalError> {
+        let keyring = Keys {
+            journal: journal_key,
+            tracks: keys,
+            trust,
+        };
         let listing = segments::list_files(journal_dir)?;
-        let mut catalog = Catalog { listing, ..Catalog::default() };
+        let mut catalog = Catalog {
+            listing,
+            ..Catalog::default()
+        };
         let mut from = 0;
         let mut found = false;
         for (index, segment) in catalog.listing.segments.iter().enumerate().rev() {
@@ -51,11 +73,18 @@ impl Catalog {
             }
         }
         catalog.without_checkpoint = !found && !catalog.listing.segments.is_empty();
-        for segment in catalog.listing.segments[from..].to_vec() {
-            catalog.follow(journal_dir, segment, journal_key, keys)?;
+        let newer = catalog.listing.segments.split_off(from);
+        catalog.listing.segments.extend_from_slice(&newer);
+        for segment in newer {
+            catalog.follow(journal_dir, segment, &keyring)?;
         }
         for (track, length) in catalog.listing.track_files.clone() {
-            if catalog.without_checkpoint || catalog.tracks.get(&track).is_some_and(|entry| entry.file_bytes != length) {
+            if catalog.without_checkpoint
+                || catalog
+                    .tracks
+                    .get(&track)
+                    .is_some_and(|entry| entry.file_bytes != length)
+            {
                 catalog.follow_track_file(journal_dir, track)?;
             }
         }
@@ -63,37 +92,65 @@ impl Catalog {
     }
 
     /// Applies the frames of one segment.
-    fn follow(&mut self, journal_dir: &Path, segment: u64, journal_key: &LessSafeKey, keys: &HashMap<TrackId, RingKey>) -> Result<(), JournalError> {
+    fn follow(
+        &mut self,
+        journal_dir: &Path,
+        segment: u64,
+        keys: &Keys<'_>,
+    ) -> Result<(), JournalError> {
         let path = segments::segment_path(journal_dir, segment);
         let failed = |error| JournalError::io("cannot read", &path, error);
         let file = File::open(&path).map_err(failed)?;
-        let known_end = self.holes.iter().find(|hole| hole.segment == segment && hole.to == u32::MAX).map_or(u64::MAX, |hole| u64::from(hole.from));
+        let known_end = self
+            .holes
+            .iter()
+            .find(|hole| hole.segment == segment && hole.to == u32::MAX)
+            .map_or(u64::MAX, |hole| u64::from(hole.from));
         self.followed.push(path.clone());
         let mut scan = Scan::new(&file, Expect::Segment(segment), 0, known_end).map_err(failed)?;
         // Frames after a place that is no frame: judged when it is known what all follows.
         let mut after_hole: Vec<(FrameHeader, Vec<u8>)> = Vec::new();
         let mut broken = false;
+        let mut groups: Vec<u16> = Vec::new();
         while let Some(step) = scan.next().map_err(failed)? {
             match step {
-                Step::Damage { from, to } => {
+                Step::Damage { from, to, group } => {
                     broken = true;
-                    self.add_hole(Hole { segment, from: from as u32, to: to.map_or(u32::MAX, |to| to as u32) });
+                    groups.extend(group);
+                    self.add_hole(Hole {
+                        segment,
+                        from: from as u32,
+                        to: to.map_or(u32::MAX, |to| to as u32),
+                    });
                 }
-                Step::Frame { header, .. } if self.holes.iter().any(|hole| hole.covers(header.place)) => {}
-                Step::Frame { header, .. } if broken => after_hole.push((header, scan.frame_bytes().to_vec())),
-                Step::Frame { header, .. } => self.apply(&header, key_of(&header, journal_key, keys), scan.frame_bytes()),
+                Step::Frame { header, .. }
+                    if self.holes.iter().any(|hole| hole.covers(header.place)) => {}
+                Step::Frame { header, .. } if broken => {
+                    after_hole.push((header, scan.frame_bytes().to_vec()))
+                }
+                Step::Frame { header, .. } => {
+                    self.apply(&header, keys.of(&header), scan.frame_bytes())
+                }
             }
         }
         // One group was torn when the power went: what hangs in the air of it was never acknowledged. More than one group: the disk
         // has lost something older, and everything that can still be read counts.
-        let torn = after_hole.windows(2).all(|pair| pair[0].0.group == pair[1].0.group && pair[0].0.boot == pair[1].0.boot);
+        groups.extend(after_hole.iter().map(|(header, _)| header.group));
+        let torn = groups.windows(2).all(|pair| pair[0] == pair[1]);
         for (header, mut bytes) in after_hole {
-            let expected = self.tracks.get(&header.track).map_or(0, |entry| entry.counter);
+            let expected = self
+                .tracks
+                .get(&header.track)
+                .map_or(0, |entry| entry.counter);
             if torn && header.track != TrackId::JOURNAL && header.counter > expected {
                 let end = header.place.offset + header.frame_bytes() as u32;
-                self.add_hole(Hole { segment, from: header.place.offset, to: end });
+                self.add_hole(Hole {
+                    segment,
+                    from: header.place.offset,
+                    to: end,
+                });
             } else {
-                self.apply(&header, key_of(&header, journal_key, keys), &mut bytes);
+                self.apply(&header, keys.of(&header), &mut bytes);
             }
         }
         Ok(())
@@ -109,7 +166,9 @@ impl Catalog {
         match header.kind {
             FrameKind::Checkpoint | FrameKind::Anchor => {}
             FrameKind::Released => {
-                let Some(plain) = key.and_then(|key| frame::open(key, header, bytes)) else { return };
+                let Some(plain) = key.and_then(|key| frame::open(key, header, bytes)) else {
+                    return;
+                };
                 for track in plain.chunks_exact(16) {
                     let mut id = [0u8; 16];
                     id.copy_from_slice(track);
@@ -120,7 +179,11 @@ impl Catalog {
                 let plain = key.and_then(|key| frame::open(key, header, bytes));
                 if key.is_some() && plain.is_none() && !fault::mutant("skip_crc") {
                     // The CRC is right and the seal is not: nobody of ours wrote this.
-                    self.add_hole(Hole { segment: header.place.segment, from: header.place.offset, to: header.place.offset + header.frame_bytes() as u32 });
+                    self.add_hole(Hole {
+                        segment: header.place.segment,
+                        from: header.place.offset,
+                        to: header.place.offset + header.frame_bytes() as u32,
+                    });
                     return;
                 }
                 let entry = self.tracks.entry(header.track).or_default();
@@ -131,7 +194,9 @@ impl Catalog {
                     entry.first_segment = header.place.segment;
                 }
                 if header.kind == FrameKind::Open {
-                    entry.opened_at_ns = plain.and_then(|plain| plain.first_chunk::<8>()).map_or(0, |at| i64::from_le_bytes(*at));
+                    entry.opened_at_ns = plain
+                        .and_then(|plain| plain.first_chunk::<8>())
+                        .map_or(0, |at| i64::from_le_bytes(*at));
                 }
                 if matches!(header.kind, FrameKind::Open | FrameKind::Update) {
                     entry.header = header.place;
@@ -146,7 +211,11 @@ impl Catalog {
     }
 
     /// Applies what was appended to a track file after the checkpoint.
-    fn follow_track_file(&mut self, journal_dir: &Path, track: TrackId) -> Result<(), JournalError> {
+    fn follow_track_file(
+        &mut self,
+        journal_dir: &Path,
+        track: TrackId,
+    ) -> Result<(), JournalError> {
         let path = segments::track_path(journal_dir, track);
         let failed = |error| JournalError::io("cannot read", &path, error);
         let file = match File::open(&path) {
@@ -156,7 +225,8 @@ impl Catalog {
         };
         self.followed.push(path.clone());
         let entry = self.tracks.entry(track).or_default();
-        let mut scan = Scan::new(&file, Expect::Track(track), entry.file_bytes, u64::MAX).map_err(failed)?;
+        let mut scan =
+            Scan::new(&file, Expect::Track(track), entry.file_bytes, u64::MAX).map_err(failed)?;
         let mut torn = false;
         while let Some(step) = scan.next().map_err(failed)? {
             match step {
@@ -165,7 +235,9 @@ impl Catalog {
                     if header.place <= entry.file_last {
                         continue;
                     }
-                    if matches!(header.kind, FrameKind::Open | FrameKind::Update) && header.place >= entry.header {
+                    if matches!(header.kind, FrameKind::Open | FrameKind::Update)
+                        && header.place >= entry.header
+                    {
                         entry.header = header.place;
                         entry.header_in_file = at + 1;
                     }
@@ -188,16 +260,32 @@ impl Catalog {
     }
 }
 
-fn key_of<'k>(header: &FrameHeader, journal_key: &'k LessSafeKey, keys: &'k HashMap<TrackId, RingKey>) -> Option<&'k LessSafeKey> {
-    if header.track == TrackId::JOURNAL {
-        Some(journal_key)
-    } else {
-        keys.get(&header.track).map(|ring_key| &ring_key.key)
+/// The keys at hand.
+struct Keys<'k> {
+    journal: &'k LessSafeKey,
+    tracks: &'k HashMap<TrackId, RingKey>,
+    trust: Trust,
+}
+
+impl<'k> Keys<'k> {
+    /// The key of this frame, if it is there and the frame is worth opening.
+    fn of(&self, header: &FrameHeader) -> Option<&'k LessSafeKey> {
+        if header.track == TrackId::JOURNAL {
+            Some(self.journal)
+        } else if self.trust == Trust::Seal || header.kind == FrameKind::Open {
+            self.tracks.get(&header.track).map(|ring_key| &ring_key.key)
+        } else {
+            None
+        }
     }
 }
 
 /// The checkpoint that opens this segment, if it is whole.
-fn read_checkpoint(journal_dir: &Path, segment: u64, journal_key: &LessSafeKey) -> Result<Option<Checkpoint>, JournalError> {
+fn read_checkpoint(
+    journal_dir: &Path,
+    segment: u64,
+    journal_key: &LessSafeKey,
+) -> Result<Option<Checkpoint>, JournalError> {
     let path = segments::segment_path(journal_dir, segment);
     let failed = |error| JournalError::io("cannot read", &path, error);
     let file = match File::open(&path) {
@@ -215,16 +303,30 @@ fn read_checkpoint(journal_dir: &Path, segment: u64, journal_key: &LessSafeKey) 
 }
 
 /// Where the frame at a place of a track is to be found: in its track file, or still in a segment.
-pub(crate) fn locate(journal_dir: &Path, track: TrackId, place: frame::Place, in_file: u64) -> (PathBuf, u64) {
+pub(crate) fn locate(
+    journal_dir: &Path,
+    track: TrackId,
+    place: frame::Place,
+    in_file: u64,
+) -> (PathBuf, u64) {
     if in_file > 0 {
         (segments::track_path(journal_dir, track), in_file - 1)
     } else {
-        (segments::segment_path(journal_dir, place.segment), u64::from(place.offset))
+        (
+            segments::segment_path(journal_dir, place.segment),
+            u64::from(place.offset),
+        )
     }
 }
 
 /// Reads and decrypts one frame; None when it is not there any more, or not what was written.
-pub(crate) fn read_frame(path: &Path, at: u64, track: TrackId, place: frame::Place, key: &LessSafeKey) -> io::Result<Option<(FrameHeader, Vec<u8>)>> {
+pub(crate) fn read_frame(
+    path: &Path,
+    at: u64,
+    track: TrackId,
+    place: frame::Place,
+    key: &LessSafeKey,
+) -> io::Result<Option<(FrameHeader, Vec<u8>)>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -234,15 +336,22 @@ pub(crate) fn read_frame(path: &Path, at: u64, track: TrackId, place: frame::Pla
     if read_whole(&file, &mut bytes, at)? < HEADER_BYTES {
         return Ok(None);
     }
-    let Some(header) = FrameHeader::decode(&bytes) else { return Ok(None) };
-    if header.track != track || header.place != place || at + header.frame_bytes() as u64 > file.metadata()?.len() {
+    let Some(header) = FrameHeader::decode(&bytes) else {
+        return Ok(None);
+    };
+    if header.track != track
+        || header.place != place
+        || at + header.frame_bytes() as u64 > file.metadata()?.len()
+    {
         return Ok(None);
     }
     bytes.resize(header.frame_bytes(), 0);
     if read_whole(&file, &mut bytes, at)? < header.frame_bytes() || !frame::crc_holds(&bytes) {
         return Ok(None);
     }
-    Ok(frame::open(key, &header, &mut bytes).map(<[u8]>::to_vec).map(|plain| (header, plain)))
+    Ok(frame::open(key, &header, &mut bytes)
+        .map(<[u8]>::to_vec)
+        .map(|plain| (header, plain)))
 }
 
 /// Reads up to the end of the file; gives how many bytes there were.

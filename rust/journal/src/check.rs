@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::error::JournalError;
 use crate::frame::{FrameHeader, FrameKind, Place};
+use crate::lock;
 use crate::scan::{Expect, Scan, Step};
 use crate::segments;
 use crate::TrackId;
@@ -50,7 +51,8 @@ struct Walk {
 #[derive(Default)]
 struct Walked {
     frames: Vec<(u64, FrameHeader)>,
-    damages: Vec<u64>,
+    /// Where, and the sync group that the bytes name if they look like a frame.
+    damages: Vec<(u64, Option<u16>)>,
 }
 
 /// Needs no keys: CRC, places, counters and back pointers are in the clear.
@@ -64,26 +66,23 @@ pub fn check(journal_dir: &Path) -> Result<CheckReport, JournalError> {
             Err(JournalError::Io { .. }) => true,
             Err(_) => false,
         };
-        if !moving || looks >= LOOKS_AT_THE_END || !in_use(journal_dir) {
+        if !moving || looks >= LOOKS_AT_THE_END || !lock::in_use(journal_dir) {
             return report;
         }
         thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// Another process owns the journal right now.
-fn in_use(journal_dir: &Path) -> bool {
-    let Ok(file) = File::open(journal_dir.join("lock")) else { return false };
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_err()
-}
-
 fn look(journal_dir: &Path) -> Result<CheckReport, JournalError> {
     let listing = segments::list_files(journal_dir)?;
-    let mut walk = Walk { segments: listing.segments.clone(), ..Walk::default() };
+    let mut walk = Walk {
+        segments: listing.segments.clone(),
+        ..Walk::default()
+    };
     for (track, _) in &listing.track_files {
         let path = segments::track_path(journal_dir, *track);
         let walked = walk.walk(&path, Expect::Track(*track))?;
-        for from in walked.damages {
+        for (from, _) in walked.damages {
             walk.fault(&path, from, NO_FRAME);
         }
         for (at, header) in walked.frames {
@@ -94,7 +93,9 @@ fn look(journal_dir: &Path) -> Result<CheckReport, JournalError> {
     for (nth, segment) in listing.segments.iter().enumerate() {
         let path = segments::segment_path(journal_dir, *segment);
         let walked = walk.walk(&path, Expect::Segment(*segment))?;
-        let next_run = listing.segments[nth + 1..].iter().find_map(|next| run_of(journal_dir, *next));
+        let next_run = listing.segments[nth + 1..]
+            .iter()
+            .find_map(|next| run_of(journal_dir, *next));
         walk.judge_segment(&path, walked, next_run);
         walk.report.segments += 1;
     }
@@ -107,7 +108,11 @@ fn look(journal_dir: &Path) -> Result<CheckReport, JournalError> {
 /// The run that began this segment.
 fn run_of(journal_dir: &Path, segment: u64) -> Option<u64> {
     let file = File::open(segments::segment_path(journal_dir, segment)).ok()?;
-    match Scan::new(&file, Expect::Segment(segment), 0, u64::MAX).ok()?.next().ok()?? {
+    match Scan::new(&file, Expect::Segment(segment), 0, u64::MAX)
+        .ok()?
+        .next()
+        .ok()??
+    {
         Step::Frame { header, .. } => Some(header.boot),
         Step::Damage { .. } => None,
     }
@@ -116,7 +121,11 @@ fn run_of(journal_dir: &Path, segment: u64) -> Option<u64> {
 impl Walk {
     fn fault(&mut self, file: &Path, offset: u64, why: impl Into<String>) {
         if self.report.fault.is_none() {
-            self.report.fault = Some(Fault { file: file.display().to_string(), offset, why: why.into() });
+            self.report.fault = Some(Fault {
+                file: file.display().to_string(),
+                offset,
+                why: why.into(),
+            });
         }
     }
 
@@ -127,7 +136,7 @@ impl Walk {
         let mut walked = Walked::default();
         while let Some(step) = scan.next().map_err(failed)? {
             match step {
-                Step::Damage { from, .. } => walked.damages.push(from),
+                Step::Damage { from, group, .. } => walked.damages.push((from, group)),
                 Step::Frame { header, at } => {
                     self.report.frames += 1;
                     self.report.bytes += header.frame_bytes() as u64;
@@ -141,10 +150,19 @@ impl Walk {
     /// Bytes that are no frame are what a crash left behind, if the next segment was begun by another run and nothing but the rest of
     /// one group follows them. Frames of that group which hang in the air do not count.
     fn judge_segment(&mut self, path: &Path, walked: Walked, next_run: Option<u64>) {
-        let first_damage = walked.damages.first().copied();
-        let mut after = walked.frames.iter().filter(|(at, _)| first_damage.is_some_and(|from| *at > from)).map(|(_, header)| (header.boot, header.group));
-        let rest = after.next();
-        let one_group = after.all(|group| Some(group) == rest);
+        let first_damage = walked.damages.first().map(|(from, _)| *from);
+        let after = walked
+            .frames
+            .iter()
+            .filter(|(at, _)| first_damage.is_some_and(|from| *at > from))
+            .map(|(_, header)| header.group);
+        let mut groups = walked
+            .damages
+            .iter()
+            .filter_map(|(_, group)| *group)
+            .chain(after);
+        let rest = groups.next();
+        let one_group = groups.all(|group| Some(group) == rest);
         let run = walked.frames.first().map(|(_, header)| header.boot);
         let torn = first_damage.is_some() && one_group && next_run.is_some() && next_run != run;
         if torn {
@@ -158,9 +176,19 @@ impl Walk {
         for (nth, (at, header)) in walked.frames.iter().enumerate() {
             let whole_start = first_damage.is_none_or(|from| from > 0);
             if whole_start && (nth == 0) != (header.kind == FrameKind::Checkpoint) {
-                self.fault(path, *at, "a checkpoint must stand at the start of a segment, and only there");
+                self.fault(
+                    path,
+                    *at,
+                    "a checkpoint must stand at the start of a segment, and only there",
+                );
             }
-            let hangs = torn && first_damage.is_some_and(|from| *at > from) && self.newest.get(&header.track).map_or(0, |(_, counter)| counter.wrapping_add(1)) < header.counter;
+            let hangs = torn
+                && first_damage.is_some_and(|from| *at > from)
+                && self
+                    .newest
+                    .get(&header.track)
+                    .map_or(0, |(_, counter)| counter.wrapping_add(1))
+                    < header.counter;
             if !hangs {
                 self.follow(path, *at, header);
             }
@@ -178,11 +206,22 @@ impl Walk {
                 return;
             }
             // Between the two lay a segment that was freed: the track was released meanwhile.
-            let freed_between = header.previous > place && !self.segments.contains(&header.previous.segment);
-            if !freed_between && (header.previous != place || header.counter != counter.wrapping_add(1)) {
-                self.fault(path, at, format!("frame {} of track {} does not follow frame {counter}", header.counter, header.track));
+            let freed_between =
+                header.previous > place && !self.segments.contains(&header.previous.segment);
+            if !freed_between
+                && (header.previous != place || header.counter != counter.wrapping_add(1))
+            {
+                self.fault(
+                    path,
+                    at,
+                    format!(
+                        "frame {} of track {} does not follow frame {counter}",
+                        header.counter, header.track
+                    ),
+                );
             }
         }
-        self.newest.insert(header.track, (header.place, header.counter));
+        self.newest
+            .insert(header.track, (header.place, header.counter));
     }
 }

@@ -53,8 +53,19 @@ struct Found {
 pub(crate) fn evacuate(journal_dir: &Path, job: Job) -> Outcome {
     let segments = job.segments.clone();
     match run(journal_dir, job) {
-        Ok(tracks) => Outcome { segments, tracks, failed: None },
-        Err((path, error)) => Outcome { segments, tracks: Vec::new(), failed: Some(format!("cannot empty old segments: {}: {error}", path.display())) },
+        Ok(tracks) => Outcome {
+            segments,
+            tracks,
+            failed: None,
+        },
+        Err((path, error)) => Outcome {
+            segments,
+            tracks: Vec::new(),
+            failed: Some(format!(
+                "cannot empty old segments: {}: {error}",
+                path.display()
+            )),
+        },
     }
 }
 
@@ -67,10 +78,20 @@ fn run(journal_dir: &Path, job: Job) -> Result<Vec<(TrackId, FileState)>, (PathB
         let file = File::open(&path).map_err(failed)?;
         let mut scan = Scan::new(&file, Expect::Segment(*segment), 0, u64::MAX).map_err(failed)?;
         while let Some(step) = scan.next().map_err(failed)? {
-            let Step::Frame { header, .. } = step else { continue };
+            let Step::Frame { header, .. } = step else {
+                continue;
+            };
             let counts = !job.holes.iter().any(|hole| hole.covers(header.place));
-            if counts && job.tracks.get(&header.track).is_some_and(|known| header.place > known.last) {
-                found.entry(header.track).or_default().push(Found { segment: *segment, header });
+            if counts
+                && job
+                    .tracks
+                    .get(&header.track)
+                    .is_some_and(|known| header.place > known.last)
+            {
+                found.entry(header.track).or_default().push(Found {
+                    segment: *segment,
+                    header,
+                });
             }
         }
         files.insert(*segment, file);
@@ -85,20 +106,39 @@ fn run(journal_dir: &Path, job: Job) -> Result<Vec<(TrackId, FileState)>, (PathB
     Ok(done)
 }
 
-fn append(journal_dir: &Path, track: TrackId, known: FileState, frames: &[Found], files: &HashMap<u64, File>) -> Result<FileState, (PathBuf, io::Error)> {
+fn append(
+    journal_dir: &Path,
+    track: TrackId,
+    known: FileState,
+    frames: &[Found],
+    files: &HashMap<u64, File>,
+) -> Result<FileState, (PathBuf, io::Error)> {
     let path = segments::track_path(journal_dir, track);
     let failed = |error| (path.clone(), error);
-    let file = DiskFile::open(&path).map_err(|error| (path.clone(), io::Error::other(error.to_string())))?;
+    let file = DiskFile::open(&path)
+        .map_err(|error| (path.clone(), io::Error::other(error.to_string())))?;
     if file.len().map_err(failed)? > known.bytes {
         file.truncate(known.bytes);
     }
-    let mut state = FileState { header: None, ..known };
+    let mut state = FileState {
+        header: None,
+        ..known
+    };
     let mut buffer = Vec::new();
     let mut buffer_at = state.bytes;
     for one in frames {
         let start = buffer.len();
         buffer.resize(start + one.header.frame_bytes(), 0);
-        let whole = files.get(&one.segment).map_or(Ok(0), |source| read_whole(source, &mut buffer[start..], u64::from(one.header.place.offset))).map_err(failed)?;
+        let whole = files
+            .get(&one.segment)
+            .map_or(Ok(0), |source| {
+                read_whole(
+                    source,
+                    &mut buffer[start..],
+                    u64::from(one.header.place.offset),
+                )
+            })
+            .map_err(failed)?;
         if whole < one.header.frame_bytes() || !frame::crc_holds(&buffer[start..]) {
             buffer.truncate(start);
             continue;

@@ -26,7 +26,10 @@ pub(crate) enum HouseReport {
 }
 
 fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, JournalError> {
-    thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|error| JournalError::io("cannot start a thread for", name.as_ref(), error))
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| JournalError::io("cannot start a thread for", name.as_ref(), error))
 }
 
 /// Preallocates spares and removes files. Ends when its channel is dropped.
@@ -55,7 +58,11 @@ pub(crate) fn start_spare_maker(
 }
 
 /// Preallocates one spare.
-pub(crate) fn make_spare(journal_dir: &std::path::Path, number: u64, segment_bytes: u64) -> Result<(), String> {
+pub(crate) fn make_spare(
+    journal_dir: &std::path::Path,
+    number: u64,
+    segment_bytes: u64,
+) -> Result<(), String> {
     let path = segments::spare_path(journal_dir, number);
     let file = DiskFile::open(&path).map_err(|error| error.to_string())?;
     if let Err(error) = file.allocate(segment_bytes) {
@@ -68,11 +75,18 @@ pub(crate) fn make_spare(journal_dir: &std::path::Path, number: u64, segment_byt
 }
 
 /// Empties old segments. Ends when its channel is dropped.
-pub(crate) fn start_evacuator(journal_dir: PathBuf, jobs: Receiver<Job>, reports: Sender<Command>) -> Result<JoinHandle<()>, JournalError> {
+pub(crate) fn start_evacuator(
+    journal_dir: PathBuf,
+    jobs: Receiver<Job>,
+    reports: Sender<Command>,
+) -> Result<JoinHandle<()>, JournalError> {
     start("journal-empty", move || {
         for job in jobs {
             let outcome = evacuate::evacuate(&journal_dir, job);
-            if reports.send(Command::House(HouseReport::Emptied(outcome))).is_err() {
+            if reports
+                .send(Command::House(HouseReport::Emptied(outcome)))
+                .is_err()
+            {
                 return;
             }
         }

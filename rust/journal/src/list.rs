@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::catalog::{self, Catalog};
+use crate::catalog::{self, Catalog, Trust};
 use crate::error::JournalError;
 use crate::keys::{self, HostKey};
 
@@ -38,8 +38,8 @@ pub fn list(journal_dir: &Path, keys_dir: &Path) -> Result<Vec<ListedTrack>, Jou
 
 fn list_once(journal_dir: &Path, keys_dir: &Path) -> Result<Vec<ListedTrack>, JournalError> {
     let host = HostKey::load(keys_dir)?;
-    let ring = keys::read_ring(keys_dir, &host)?;
-    let catalog = Catalog::load(journal_dir, host.journal_key(), &ring.keys)?;
+    let ring = keys::read_ring(keys_dir, &host, keys::Wanted::All)?;
+    let catalog = Catalog::load(journal_dir, host.journal_key(), &ring.keys, Trust::Crc)?;
     let mut listed = Vec::new();
     for (track, entry) in &catalog.tracks {
         let ring_key = ring.keys.get(track);
@@ -48,10 +48,14 @@ fn list_once(journal_dir: &Path, keys_dir: &Path) -> Result<Vec<ListedTrack>, Jo
         }
         let (path, at) = catalog::locate(journal_dir, *track, entry.header, entry.header_in_file);
         let header = match ring_key.filter(|_| !entry.header.is_nowhere()) {
-            Some(ring_key) => catalog::read_frame(&path, at, *track, entry.header, &ring_key.key).ok().flatten(),
+            Some(ring_key) => catalog::read_frame(&path, at, *track, entry.header, &ring_key.key)
+                .ok()
+                .flatten(),
             None => None,
         };
-        let mut header: Value = header.and_then(|(_, plain)| serde_json::from_slice(plain.get(8..)?).ok()).unwrap_or(Value::Null);
+        let mut header: Value = header
+            .and_then(|(_, plain)| serde_json::from_slice(plain.get(8..)?).ok())
+            .unwrap_or(Value::Null);
         let mut field = |name: &str| header.get_mut(name).map(Value::take).unwrap_or(Value::Null);
         listed.push(ListedTrack {
             track: track.to_string(),

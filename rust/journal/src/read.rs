@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use ring::aead::LessSafeKey;
 
-use crate::catalog::{read_whole, Catalog};
+use crate::catalog::{read_whole, Catalog, Trust};
 use crate::checkpoint::{Entry, Hole};
 use crate::error::JournalError;
 use crate::frame::{self, FrameHeader, FrameKind, Place, HEADER_BYTES};
 use crate::keys::{self, HostKey};
+use crate::lock;
 use crate::scan::{Expect, Scan, Step};
 use crate::segments;
 use crate::TrackId;
@@ -87,9 +88,9 @@ pub fn read_track(
     part: &mut dyn FnMut(TrackPart<'_>) -> Result<(), JournalError>,
 ) -> Result<TrackReading, JournalError> {
     let mut attempt = 0;
+    let mut search = false;
     loop {
         attempt += 1;
-        let search = attempt > ATTEMPTS;
         restart();
         let outcome = find(journal_dir, keys_dir, track).and_then(|reader| {
             if !reader.entry.closed && !partial {
@@ -99,26 +100,46 @@ pub fn read_track(
         });
         match outcome {
             Ok(reading) => return Ok(reading),
-            Err(Trouble::Failed(error @ (JournalError::UnknownTrack(_) | JournalError::StillOpen(_)))) if attempt >= 2 => return Err(error),
+            Err(Trouble::Failed(
+                error @ (JournalError::UnknownTrack(_) | JournalError::StillOpen(_)),
+            )) if attempt >= 2 => return Err(error),
             Err(Trouble::Failed(error)) if search => return Err(error),
-            Err(Trouble::Failed(error @ (JournalError::LooseKey { .. } | JournalError::HostKey { .. }))) => return Err(error),
+            Err(Trouble::Failed(
+                error @ (JournalError::LooseKey { .. } | JournalError::HostKey { .. }),
+            )) => return Err(error),
             Err(_) if search => {
                 let path = segments::segments_dir(journal_dir);
-                return Err(JournalError::Damaged { path, offset: 0, why: format!("track {track} moves faster than it can be read; try again") });
+                return Err(JournalError::Damaged {
+                    path,
+                    offset: 0,
+                    why: format!("track {track} moves faster than it can be read; try again"),
+                });
             }
-            Err(_) => thread::sleep(Duration::from_millis(20 * u64::from(attempt - 1))),
+            Err(_) if !lock::in_use(journal_dir) => search = true,
+            Err(_) => {
+                search = attempt >= ATTEMPTS;
+                thread::sleep(Duration::from_millis(20 * u64::from(attempt - 1)));
+            }
         }
     }
 }
 
 fn find(journal_dir: &Path, keys_dir: &Path, track: TrackId) -> Result<Reader, Trouble> {
     let host = HostKey::load(keys_dir)?;
-    let mut ring = keys::read_ring(keys_dir, &host)?;
-    let mut catalog = Catalog::load(journal_dir, host.journal_key(), &ring.keys)?;
+    let mut ring = keys::read_ring(keys_dir, &host, keys::Wanted::Only(track))?;
+    let mut catalog = Catalog::load(journal_dir, host.journal_key(), &ring.keys, Trust::Crc)?;
     let entry = catalog.tracks.remove(&track);
     match (entry, ring.keys.remove(&track)) {
-        (Some(entry), Some(ring_key)) => Ok(Reader { journal_dir: journal_dir.to_path_buf(), track, entry, key: ring_key.key, holes: catalog.holes }),
-        (Some(_), None) if ring.damaged > 0 => Err(Trouble::Failed(JournalError::KeyDamaged(track))),
+        (Some(entry), Some(ring_key)) => Ok(Reader {
+            journal_dir: journal_dir.to_path_buf(),
+            track,
+            entry,
+            key: ring_key.key,
+            holes: catalog.holes,
+        }),
+        (Some(_), None) if ring.damaged > 0 => {
+            Err(Trouble::Failed(JournalError::KeyDamaged(track)))
+        }
         _ => Err(Trouble::Failed(JournalError::UnknownTrack(track))),
     }
 }
@@ -154,8 +175,16 @@ impl Files<'_> {
 }
 
 impl Reader {
-    fn read(&self, search: bool, part: &mut dyn FnMut(TrackPart<'_>) -> Result<(), JournalError>) -> Result<TrackReading, Trouble> {
-        let mut files = Files { reader: self, segments: HashMap::new(), track_file: None };
+    fn read(
+        &self,
+        search: bool,
+        part: &mut dyn FnMut(TrackPart<'_>) -> Result<(), JournalError>,
+    ) -> Result<TrackReading, Trouble> {
+        let mut files = Files {
+            reader: self,
+            segments: HashMap::new(),
+            track_file: None,
+        };
         let mut found = self.in_track_file()?;
         let newest_there = found.last().map_or(Place::NOWHERE, |one| one.place);
         if search {
@@ -163,15 +192,26 @@ impl Reader {
         } else {
             self.follow_back(newest_there, &mut files, &mut found)?;
         }
-        let mut reading = TrackReading { bytes: self.entry.position, ..TrackReading::default() };
+        let mut reading = TrackReading {
+            bytes: self.entry.position,
+            ..TrackReading::default()
+        };
         let mut position = 0;
         let mut buffer = Vec::new();
         for one in &found {
             buffer.resize(one.bytes as usize, 0);
-            let whole = read_whole(files.of(one)?, &mut buffer, one.at).map_err(|error| JournalError::io("cannot read", &self.journal_dir, error))?;
+            let whole = read_whole(files.of(one)?, &mut buffer, one.at)
+                .map_err(|error| JournalError::io("cannot read", &self.journal_dir, error))?;
             let good = whole == buffer.len() && frame::crc_holds(&buffer);
-            let header = if good { FrameHeader::decode(&buffer).filter(|header| header.place == one.place && header.track == self.track) } else { None };
-            let opened = header.and_then(|header| frame::open(&self.key, &header, &mut buffer).map(|plain| (header, plain)));
+            let header = if good {
+                FrameHeader::decode(&buffer)
+                    .filter(|header| header.place == one.place && header.track == self.track)
+            } else {
+                None
+            };
+            let opened = header.and_then(|header| {
+                frame::open(&self.key, &header, &mut buffer).map(|plain| (header, plain))
+            });
             let Some((header, plain)) = opened else {
                 if search {
                     reading.unreadable_frames += 1;
@@ -180,7 +220,10 @@ impl Reader {
                 return Err(Trouble::Moved);
             };
             if header.position > position {
-                part(TrackPart::Missing { position, bytes: header.position - position })?;
+                part(TrackPart::Missing {
+                    position,
+                    bytes: header.position - position,
+                })?;
                 position = header.position;
             }
             self.give(&header, plain, &mut reading, part)?;
@@ -190,7 +233,10 @@ impl Reader {
             if !search {
                 return Err(Trouble::Moved);
             }
-            part(TrackPart::Missing { position, bytes: self.entry.position - position })?;
+            part(TrackPart::Missing {
+                position,
+                bytes: self.entry.position - position,
+            })?;
         }
         Ok(reading)
     }
@@ -203,9 +249,14 @@ impl Reader {
         part: &mut dyn FnMut(TrackPart<'_>) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         if header.kind == FrameKind::Audio {
-            return part(TrackPart::Records { position: header.position, plain });
+            return part(TrackPart::Records {
+                position: header.position,
+                plain,
+            });
         }
-        let Some((at, json)) = plain.split_first_chunk::<8>() else { return Ok(()) };
+        let Some((at, json)) = plain.split_first_chunk::<8>() else {
+            return Ok(());
+        };
         let at_ns = i64::from_le_bytes(*at);
         match header.kind {
             FrameKind::Open | FrameKind::Update => part(TrackPart::Header { at_ns, json }),
@@ -229,23 +280,45 @@ impl Reader {
         let mut found: Vec<Found> = Vec::new();
         let mut scan = Scan::new(&file, Expect::Track(self.track), 0, u64::MAX).map_err(failed)?;
         while let Some(step) = scan.next().map_err(failed)? {
-            let Step::Frame { header, at } = step else { continue };
-            if found.last().is_none_or(|last| header.place > last.place) && header.place <= self.entry.last {
-                found.push(Found { place: header.place, in_track_file: true, at, bytes: header.frame_bytes() as u32 });
+            let Step::Frame { header, at } = step else {
+                continue;
+            };
+            if found.last().is_none_or(|last| header.place > last.place)
+                && header.place <= self.entry.last
+            {
+                found.push(Found {
+                    place: header.place,
+                    in_track_file: true,
+                    at,
+                    bytes: header.frame_bytes() as u32,
+                });
             }
         }
         Ok(found)
     }
 
     /// From the newest frame back to where the track file ends.
-    fn follow_back(&self, newest_there: Place, files: &mut Files<'_>, found: &mut Vec<Found>) -> Result<(), Trouble> {
+    fn follow_back(
+        &self,
+        newest_there: Place,
+        files: &mut Files<'_>,
+        found: &mut Vec<Found>,
+    ) -> Result<(), Trouble> {
         let mut back = Vec::new();
         let mut place = self.entry.last;
         let mut head = [0u8; HEADER_BYTES];
         while place > newest_there {
-            let mut one = Found { place, in_track_file: false, at: u64::from(place.offset), bytes: 0 };
-            let whole = read_whole(files.of(&one)?, &mut head, one.at).map_err(|error| JournalError::io("cannot read", &self.journal_dir, error))?;
-            let header = FrameHeader::decode(&head[..whole]).filter(|header| header.track == self.track && header.place == place).ok_or(Trouble::Moved)?;
+            let mut one = Found {
+                place,
+                in_track_file: false,
+                at: u64::from(place.offset),
+                bytes: 0,
+            };
+            let whole = read_whole(files.of(&one)?, &mut head, one.at)
+                .map_err(|error| JournalError::io("cannot read", &self.journal_dir, error))?;
+            let header = FrameHeader::decode(&head[..whole])
+                .filter(|header| header.track == self.track && header.place == place)
+                .ok_or(Trouble::Moved)?;
             if header.previous >= place {
                 return Err(Trouble::Moved);
             }
@@ -266,13 +339,27 @@ impl Reader {
         for segment in segments::list_files(&self.journal_dir)?.segments {
             let path = segments::segment_path(&self.journal_dir, segment);
             let failed = |error| Trouble::Failed(JournalError::io("cannot read", &path, error));
-            let Ok(file) = File::open(&path) else { continue };
-            let mut scan = Scan::new(&file, Expect::Segment(segment), 0, u64::MAX).map_err(failed)?;
+            let Ok(file) = File::open(&path) else {
+                continue;
+            };
+            let mut scan =
+                Scan::new(&file, Expect::Segment(segment), 0, u64::MAX).map_err(failed)?;
             while let Some(step) = scan.next().map_err(failed)? {
-                let Step::Frame { header, at } = step else { continue };
+                let Step::Frame { header, at } = step else {
+                    continue;
+                };
                 let counts = !self.holes.iter().any(|hole| hole.covers(header.place));
-                if counts && header.track == self.track && header.place > newest_there && header.place <= self.entry.last {
-                    found.push(Found { place: header.place, in_track_file: false, at, bytes: header.frame_bytes() as u32 });
+                if counts
+                    && header.track == self.track
+                    && header.place > newest_there
+                    && header.place <= self.entry.last
+                {
+                    found.push(Found {
+                        place: header.place,
+                        in_track_file: false,
+                        at,
+                        bytes: header.frame_bytes() as u32,
+                    });
                 }
             }
         }

@@ -25,7 +25,12 @@ pub(crate) enum Step {
     /// A frame whose CRC is right, at this offset of the file.
     Frame { header: FrameHeader, at: u64 },
     /// Bytes that are no frame. `to`: where the next good frame starts, or None when none follows.
-    Damage { from: u64, to: Option<u64> },
+    /// `group`: the sync group that they name, if they still look like a frame at all.
+    Damage {
+        from: u64,
+        to: Option<u64>,
+        group: Option<u16>,
+    },
 }
 
 /// The walk.
@@ -43,7 +48,15 @@ impl<'f> Scan<'f> {
     /// Walks from offset `at` up to `end` (or the end of the file).
     pub(crate) fn new(file: &'f File, expect: Expect, at: u64, end: u64) -> io::Result<Self> {
         let end = end.min(file.metadata()?.len());
-        Ok(Self { file, expect, at, end, window: Vec::new(), window_at: 0, frame: (0, 0) })
+        Ok(Self {
+            file,
+            expect,
+            at,
+            end,
+            window: Vec::new(),
+            window_at: 0,
+            frame: (0, 0),
+        })
     }
 
     /// The bytes of the frame that the last step gave.
@@ -63,7 +76,12 @@ impl<'f> Scan<'f> {
                 Expect::Track(_) => self.damage(),
             };
         }
-        if matches!(self.expect, Expect::Segment(_)) && self.view(self.at, HEADER_BYTES).iter().all(|byte| *byte == 0) {
+        if matches!(self.expect, Expect::Segment(_))
+            && self
+                .view(self.at, HEADER_BYTES)
+                .iter()
+                .all(|byte| *byte == 0)
+        {
             return Ok(None);
         }
         match self.frame_at(self.at)? {
@@ -78,17 +96,31 @@ impl<'f> Scan<'f> {
 
     fn damage(&mut self) -> io::Result<Option<Step>> {
         let from = self.at;
+        let group = match self.need(from, HEADER_BYTES)? {
+            HEADER_BYTES => FrameHeader::decode(self.view(from, HEADER_BYTES))
+                .filter(|header| self.placed(header, from))
+                .map(|header| header.group),
+            _ => None,
+        };
         let mut probe = from + 8;
         while probe + HEADER_BYTES as u64 <= self.end {
             if self.frame_at(probe)?.is_some() {
                 // The walk goes on with that frame: the next step reads it again.
                 self.at = probe;
-                return Ok(Some(Step::Damage { from, to: Some(probe) }));
+                return Ok(Some(Step::Damage {
+                    from,
+                    to: Some(probe),
+                    group,
+                }));
             }
             probe += 8;
         }
         self.at = self.end;
-        Ok(Some(Step::Damage { from, to: None }))
+        Ok(Some(Step::Damage {
+            from,
+            to: None,
+            group,
+        }))
     }
 
     /// The whole good frame at this offset, if there is one.
@@ -96,11 +128,10 @@ impl<'f> Scan<'f> {
         if self.need(at, HEADER_BYTES)? < HEADER_BYTES {
             return Ok(None);
         }
-        let Some(header) = FrameHeader::decode(self.view(at, HEADER_BYTES)) else { return Ok(None) };
-        let placed = match self.expect {
-            Expect::Segment(segment) => header.place.segment == segment && u64::from(header.place.offset) == at,
-            Expect::Track(track) => header.track == track,
+        let Some(header) = FrameHeader::decode(self.view(at, HEADER_BYTES)) else {
+            return Ok(None);
         };
+        let placed = self.placed(&header, at);
         let length = header.frame_bytes();
         if !placed || at + length as u64 > self.end || self.need(at, length)? < length {
             return Ok(None);
@@ -111,6 +142,15 @@ impl<'f> Scan<'f> {
         let start = (at - self.window_at) as usize;
         self.frame = (start, start + length);
         Ok(Some(header))
+    }
+
+    fn placed(&self, header: &FrameHeader, at: u64) -> bool {
+        match self.expect {
+            Expect::Segment(segment) => {
+                header.place.segment == segment && u64::from(header.place.offset) == at
+            }
+            Expect::Track(track) => header.track == track,
+        }
     }
 
     fn view(&self, at: u64, length: usize) -> &[u8] {
@@ -130,7 +170,10 @@ impl<'f> Scan<'f> {
         self.window_at = at;
         let mut read = 0;
         while read < want {
-            match self.file.read_at(&mut self.window[read..], at + read as u64) {
+            match self
+                .file
+                .read_at(&mut self.window[read..], at + read as u64)
+            {
                 Ok(0) => break,
                 Ok(more) => read += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -52,7 +52,9 @@ fn entries(folder: &Path) -> Result<Vec<(String, u64)>, JournalError> {
     for entry in entries {
         let entry = entry.map_err(|error| JournalError::io("cannot list", folder, error))?;
         // A file may be removed while we look: then it is not there.
-        let Ok(metadata) = entry.metadata() else { continue };
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
         if let Ok(name) = entry.file_name().into_string() {
             found.push((name, metadata.len()));
         }

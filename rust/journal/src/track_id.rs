@@ -37,7 +37,10 @@ impl FromStr for TrackId {
         }
         let mut value: u128 = 0;
         for (place, byte) in text.bytes().enumerate() {
-            let digit = ALPHABET.iter().position(|known| *known == byte).ok_or_else(refused)?;
+            let digit = ALPHABET
+                .iter()
+                .position(|known| *known == byte)
+                .ok_or_else(refused)?;
             if place == 0 && digit > 7 {
                 return Err(refused());
             }
@@ -79,7 +82,14 @@ mod tests {
 
     #[test]
     fn what_is_no_ulid_is_refused() {
-        for text in ["", "01JD8Z3K4M5N6P7Q8R9S0T1V2", "81JD8Z3K4M5N6P7Q8R9S0T1V2W", "01jd8z3k4m5n6p7q8r9s0t1v2w", "../../../../../etc/passwd0", "00000000000000000000000000"] {
+        for text in [
+            "",
+            "01JD8Z3K4M5N6P7Q8R9S0T1V2",
+            "81JD8Z3K4M5N6P7Q8R9S0T1V2W",
+            "01jd8z3k4m5n6p7q8r9s0t1v2w",
+            "../../../../../etc/passwd0",
+            "00000000000000000000000000",
+        ] {
             assert!(text.parse::<TrackId>().is_err(), "{text}");
         }
     }

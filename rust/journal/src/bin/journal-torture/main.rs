@@ -12,7 +12,8 @@ mod random;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "journal-torture run [--seed N] [--kills N] [--dir DIR]   random kills and power losses
+const USAGE: &str =
+    "journal-torture run [--seed N] [--kills N] [--dir DIR]   random kills and power losses
 journal-torture points [--seed N] [--dir DIR]            a kill at every failpoint
 journal-torture faults [--seed N] [--dir DIR]            full disk, failing and slow sync
 journal-torture mutants [--seed N] [--dir DIR]           each broken build must be caught

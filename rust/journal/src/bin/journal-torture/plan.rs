@@ -68,7 +68,9 @@ pub struct Options {
 impl Options {
     /// `--name value` pairs; a bad one ends the program.
     pub fn parse(mut words: impl Iterator<Item = String>) -> Self {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(1, |since| since.as_nanos() as u64);
         let mut options = Self {
             dir: std::env::temp_dir().join(format!("callward-torture-{}", std::process::id())),
             keep: false,
@@ -85,7 +87,11 @@ impl Options {
         };
         while let Some(word) = words.next() {
             let value = words.next().unwrap_or_default();
-            let number = || value.parse::<u64>().unwrap_or_else(|_| fail(&format!("{word} wants a number, not {value:?}")));
+            let number = || {
+                value
+                    .parse::<u64>()
+                    .unwrap_or_else(|_| fail(&format!("{word} wants a number, not {value:?}")))
+            };
             match word.as_str() {
                 "--dir" => (options.dir, options.keep) = (PathBuf::from(&value), true),
                 "--seed" => options.seed = number(),
@@ -128,8 +134,14 @@ impl Running {
     fn follow(mut self, until: Option<Instant>, mut hear: impl FnMut(&str)) -> (ExitStatus, bool) {
         let mut killed = false;
         loop {
-            let wait = until.map_or(Duration::from_secs(60), |until| until.saturating_duration_since(Instant::now()));
-            match self.lines.recv_timeout(if killed { Duration::from_secs(60) } else { wait }) {
+            let wait = until.map_or(Duration::from_secs(60), |until| {
+                until.saturating_duration_since(Instant::now())
+            });
+            match self.lines.recv_timeout(if killed {
+                Duration::from_secs(60)
+            } else {
+                wait
+            }) {
                 Ok(line) => hear(&line),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -138,7 +150,10 @@ impl Running {
                 }
             }
         }
-        (self.child.wait().expect("the child can be waited for"), killed)
+        (
+            self.child.wait().expect("the child can be waited for"),
+            killed,
+        )
     }
 }
 
@@ -146,8 +161,14 @@ impl<'o> Bench<'o> {
     fn new(options: &'o Options, name: &str, seed: u64) -> Self {
         let dir = options.dir.join(name);
         let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).unwrap_or_else(|error| fail(&format!("cannot create {}: {error}", dir.display())));
-        Self { options, dir, random: Random(seed), oracle: Oracle::default() }
+        fs::create_dir_all(&dir)
+            .unwrap_or_else(|error| fail(&format!("cannot create {}: {error}", dir.display())));
+        Self {
+            options,
+            dir,
+            random: Random(seed),
+            oracle: Oracle::default(),
+        }
     }
 
     fn start(&mut self, verb: &str, fault: &str) -> Running {
@@ -167,7 +188,11 @@ impl<'o> Bench<'o> {
             .env("CALLWARD_POWER_LOG", self.dir.join("power.log"))
             .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())
-            .stderr(if fault.is_empty() { Stdio::inherit() } else { Stdio::null() })
+            .stderr(if fault.is_empty() {
+                Stdio::inherit()
+            } else {
+                Stdio::null()
+            })
             .spawn()
             .expect("the child starts");
         let out = child.stdout.take().expect("stdout is piped");
@@ -251,7 +276,9 @@ pub fn run(options: &Options) -> bool {
         }
         if bench.random.once_in(3) {
             let delay = milliseconds(&mut bench.random, 0, 25);
-            bench.start("recover", "").follow(Some(Instant::now() + delay), |_| {});
+            bench
+                .start("recover", "")
+                .follow(Some(Instant::now() + delay), |_| {});
             during_recovery += 1;
             if bench.random.once_in(2) {
                 bench.lose_power();
@@ -264,10 +291,23 @@ pub fn run(options: &Options) -> bool {
         }
     }
     let oracle = &bench.oracle;
-    println!("kills {} (power losses {power_losses}, killed again during recovery {during_recovery})", options.kills);
-    println!("acknowledged bytes compared {}, lost {}", oracle.acked_bytes_checked, oracle.lost_acked_bytes);
-    println!("unacknowledged packets lost per kill {:.1} of {} tracks", oracle.lost_packets as f64 / options.kills as f64, options.tracks);
-    finish(options, oracle.lost_acked_bytes == 0 && oracle.acked_bytes_checked > 0)
+    println!(
+        "kills {} (power losses {power_losses}, killed again during recovery {during_recovery})",
+        options.kills
+    );
+    println!(
+        "acknowledged bytes compared {}, lost {}",
+        oracle.acked_bytes_checked, oracle.lost_acked_bytes
+    );
+    println!(
+        "unacknowledged packets lost per kill {:.1} of {} tracks",
+        oracle.lost_packets as f64 / options.kills as f64,
+        options.tracks
+    );
+    finish(
+        options,
+        oracle.lost_acked_bytes == 0 && oracle.acked_bytes_checked > 0,
+    )
 }
 
 /// A kill at each failpoint, with and without power loss.
@@ -284,8 +324,15 @@ pub fn points(options: &Options) -> bool {
             // Something to recover from first.
             bench.load("", Duration::from_millis(150));
         }
-        let nth = if point.starts_with("open.") || point.starts_with("evacuate") || point == "spare.made" { 1 } else { 1 + bench.random.below(3) };
-        let (status, ours) = bench.load(&format!("kill@{point}:{nth}"), Duration::from_millis(2500));
+        let nth =
+            if point.starts_with("open.") || point.starts_with("evacuate") || point == "spare.made"
+            {
+                1
+            } else {
+                1 + bench.random.below(3)
+            };
+        let (status, ours) =
+            bench.load(&format!("kill@{point}:{nth}"), Duration::from_millis(2500));
         if ours || status.signal() != Some(9) {
             never.push(point);
         }
@@ -299,7 +346,10 @@ pub fn points(options: &Options) -> bool {
         }
     }
     println!("failpoints {}, not reached: {never:?}", POINTS.len());
-    println!("acknowledged bytes compared {}, lost {}", bench.oracle.acked_bytes_checked, bench.oracle.lost_acked_bytes);
+    println!(
+        "acknowledged bytes compared {}, lost {}",
+        bench.oracle.acked_bytes_checked, bench.oracle.lost_acked_bytes
+    );
     finish(options, passed && never.is_empty())
 }
 
@@ -307,14 +357,26 @@ pub fn points(options: &Options) -> bool {
 pub fn faults(options: &Options) -> bool {
     println!("seed {}", options.seed);
     let mut passed = true;
-    for (name, fault) in [("full disk", "enospc@30:40"), ("failing sync", "eio@40"), ("slow sync", "slow_sync=30")] {
+    for (name, fault) in [
+        ("full disk", "enospc@30:40"),
+        ("failing sync", "eio@40"),
+        ("slow sync", "slow_sync=30"),
+    ] {
         let mut bench = Bench::new(options, "faults", options.seed);
         let (status, ours) = bench.load(fault, Duration::from_millis(1500));
-        let ended_as_wanted = if name == "failing sync" { !ours && status.signal() == Some(6) } else { ours };
+        let ended_as_wanted = if name == "failing sync" {
+            !ours && status.signal() == Some(6)
+        } else {
+            ours
+        };
         bench.lose_power();
         let verdict = bench.recover_and_verify("");
         let checked = bench.oracle.acked_bytes_checked;
-        println!("{name}: acknowledged bytes compared {checked}, lost {}; {}", bench.oracle.lost_acked_bytes, verdict.as_ref().err().map_or("as it must be", |why| why));
+        println!(
+            "{name}: acknowledged bytes compared {checked}, lost {}; {}",
+            bench.oracle.lost_acked_bytes,
+            verdict.as_ref().err().map_or("as it must be", |why| why)
+        );
         if !ended_as_wanted {
             println!("{name}: the child ended with {status}");
         }

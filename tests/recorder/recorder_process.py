@@ -17,11 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from callward.journal import JournalReader
+from callward.media.program import media_program, write_configuration
+from callward.platform.settings import load_settings
 from callward.records.events import EVENT, Event, RecordingEnded
 
 SCENARIOS = Path(__file__).parent.parent / "peers" / "sipp"
 BIN = Path(sys.executable).parent
 START_S = 20.0
+RECORDER = """
+from callward.cli.recorder import run_recorder
+from callward.platform.settings import load_settings
+
+run_recorder(load_settings())
+"""
 _SIPP_MEDIA_PORTS = itertools.cycle(range(32_400, 32_760, 12))
 """Below the ports that the kernel gives to others."""
 
@@ -102,10 +110,14 @@ class Pair:
             "CALLWARD_LOG__FORMAT": "json",
             **self.environment,
         }
+        if name == "media":
+            configuration = write_configuration(load_settings(environment=environment))
+            command = [str(media_program()), "serve", "--config", str(configuration)]
+        else:
+            # As `callward recorder`, without loading the rest of the command line.
+            command = [sys.executable, "-c", RECORDER]
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [str(BIN / "callward"), name], env=environment, stdout=log, stderr=log
-            )
+            self.processes[name] = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
     async def started(self) -> Pair:
         """Start both and wait until new sessions are taken."""

@@ -112,7 +112,7 @@ class TrackView(_Shape):
     silent: bool = False
     level_dbfs: float | None = None
     stats: dict[str, Any] = Field(default_factory=dict)
-    """Packets, losses, gaps, telephone events: see docs/reference/sealed-recording.md."""
+    """Packets, losses, gaps, telephone events: see docs/reference/sealing.md."""
 
 
 class BlobView(_Shape):

@@ -101,7 +101,7 @@ class Archive(Protocol):
         ...
 
     async def peaks(self, session: AsyncSession, recording_id: str) -> bytes:
-        """The waveform as stored (`CWPEAKS1`, docs/reference/sealed-recording.md)."""
+        """The waveform as stored (`CWPEAKS1`, docs/reference/sealing.md)."""
         ...
 
     async def peaks_view(self, session: AsyncSession, recording_id: str, points: int = 2000) -> PeaksView:

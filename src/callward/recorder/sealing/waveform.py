@@ -1,4 +1,4 @@
-"""The waveform of a master (`CWPEAKS1`, docs/reference/sealed-recording.md) and the levels of its channels."""
+"""The waveform of a master (`CWPEAKS1`, docs/reference/sealing.md) and the levels of its channels."""
 
 from __future__ import annotations
 

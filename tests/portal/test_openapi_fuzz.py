@@ -15,25 +15,35 @@ from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 from tests.access.people import PASSWORD, add_person
+from tests.archive.recorded_calls import record_call
+from tests.archive.test_first_recording import Platform
 from tests.portal.live_portal import live_portal
-from tests.portal.shelf import Shelf
 
+from callward.media.codec_process import CodecPool
 from callward.platform.database import Database
 from callward.portal.openapi import document
+from callward.records.events import RecordingEnded
 
 EXAMPLES = 5
 """For each operation; more with the nightly runs."""
 
 
 @pytest.fixture
-def portal(database_url: str, tmp_path: Path) -> Iterator[tuple[str, Shelf]]:
-    shelf = Shelf()
+def portal(database_url: str, tmp_path: Path) -> Iterator[tuple[str, RecordingEnded]]:
+    """A portal over the real archive with one stored recording, and what was recorded."""
+    codecs = CodecPool(1)
+    platform = Platform(tmp_path, codecs)
+    ended = record_call(platform.tracks)
 
     async def prepare(database: Database) -> None:
         await add_person(database, "ann.ant")
+        await platform.journal(ended)
+        await platform.run_sealer()
+        await platform.apply(database)
 
-    with live_portal(database_url, tmp_path, shelf, prepare) as address:
-        yield address, shelf
+    with live_portal(database_url, tmp_path, platform.archive, prepare) as address:
+        yield address, ended
+    codecs.close()
 
 
 LAST = ("POST /api/v1/session", "POST /api/v1/session/password", "DELETE /api/v1/session")
@@ -41,10 +51,9 @@ LAST = ("POST /api/v1/session", "POST /api/v1/session/password", "DELETE /api/v1
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
 
 
-def test_no_input_makes_a_server_error(portal: tuple[str, Shelf]) -> None:
-    address, shelf = portal
-    known = shelf.add()
-    ids = {"conversation_id": known.id, "recording_id": known.recordings[0].id}
+def test_no_input_makes_a_server_error(portal: tuple[str, RecordingEnded]) -> None:
+    address, ended = portal
+    ids = {"conversation_id": ended.calls[0].conversation, "recording_id": ended.recording}
     schema = schemathesis.openapi.from_dict(json.loads(document()))
     operations = {one.ok().label: one.ok() for one in schema.get_all_operations()}
     assert len(operations) >= 13

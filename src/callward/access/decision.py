@@ -42,6 +42,10 @@ PROFILES: dict[str, frozenset[Action]] = {
 """Built-in profiles. The first account of an embedded installation holds both."""
 
 
+PROVIDER_ONLY = frozenset({Action.SYSTEM_VIEW})
+"""Never within the reach of an organisation's people: the installation is not theirs."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
     """An object of another room. `id` is empty for a kind as a whole (a list, the system)."""
@@ -65,6 +69,8 @@ def can(subject: Subject, action: Action, target: ObjectRef) -> Decision:
         return Decision(False, "Choose a new password first.")
     if not any(action in PROFILES.get(profile, frozenset()) for profile in subject.profiles):
         return Decision(False, f"Your profile does not include the right {action.value}. Ask an administrator for it.")
+    if subject.organisation_id is not None and action in PROVIDER_ONLY:
+        return Decision(False, "Only people of the provider may see this.")
     if subject.organisation_id is not None and target.id and target.organisation_id != subject.organisation_id:
         return Decision(False, "This belongs to another organisation.")
     return Decision(True, f"Granted by profile: {', '.join(sorted(subject.profiles))}.")
@@ -72,4 +78,5 @@ def can(subject: Subject, action: Action, target: ObjectRef) -> Decision:
 
 def actions_of(subject: Subject) -> list[Action]:
     """Every action that the subject's profiles hold, so that a page shows no dead buttons."""
-    return sorted({action for profile in subject.profiles for action in PROFILES.get(profile, frozenset())})
+    found = {action for profile in subject.profiles for action in PROFILES.get(profile, frozenset())}
+    return sorted(found if subject.organisation_id is None else found - PROVIDER_ONLY)

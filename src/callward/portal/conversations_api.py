@@ -191,13 +191,20 @@ async def download(
             if audio_format is AudioFormat.MASTER:
                 audio = await portal.archive.open_audio(session, recording_id)
             else:
-                left = max(0, recording.length_ms - offset_ms)
+                left = (recording.length_ms or recording.duration_ms - recording.offset_ms) - offset_ms
+                if left <= 0 and recording.playable:
+                    raise ProblemError(
+                        422,
+                        "bad_part",
+                        "The piece begins behind the end of the conversation.",
+                        "Choose a smaller offset_ms.",
+                    )
                 audio = await portal.archive.transcode(
                     session,
                     recording_id,
                     audio_format,
                     offset_ms=recording.offset_ms + offset_ms,
-                    length_ms=left if length_ms is None else min(left, length_ms),
+                    length_ms=max(1, left if length_ms is None else min(left, length_ms)),
                 )
             await audit.write(
                 session,

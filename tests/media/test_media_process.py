@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-
-from media_process import HOME, MediaClient, MediaProcess, Sender, new_id, rtp, running
+from tests.media.media_process import HOME, MediaClient, MediaProcess, Sender, new_id, rtp, running
 
 Running = tuple[MediaProcess, MediaClient]
 
@@ -213,7 +212,8 @@ def test_s38_media_before_the_negotiation_is_kept(media: Running, phone: Sender)
 def test_garbage_is_counted_and_costs_nothing(media: Running, phone: Sender) -> None:
     process, client = media
     track, port = client.open(remote=phone.remote)
-    garbage = [b"", b"x", b"\x80" * 11, b"\x00" * 40, b"\x8f" + rtp(0)[1:14], bytes([0xA0]) + rtp(0)[1:12] + b"\xff", b"\x80\x08" + b"z" * 5000]
+    garbage = [b"", b"x", b"\x80" * 11, b"\x00" * 40, b"\x8f" + rtp(0)[1:14], b"\x80\x08" + b"z" * 5000]
+    garbage.append(bytes([0xA0]) + rtp(0)[1:12] + b"\xff")
     phone.send(port, *garbage)
     phone.send(port, rtp(0))
     stats = client.wait_for(track, "packets", 1)
@@ -224,7 +224,7 @@ def test_garbage_is_counted_and_costs_nothing(media: Running, phone: Sender) -> 
 
 
 def test_ports_of_an_ended_track_are_drained_before_they_are_used_again(media: Running, phone: Sender) -> None:
-    process, client = media
+    _process, client = media
     track, port = client.open(remote=phone.remote)
     client.ask("close_track", track=track)
     before = client.ask("status")["packets_stale"]
@@ -257,7 +257,7 @@ def sender_report(ssrc: int, cname: bytes = b"phone@example.org") -> bytes:
 
 
 def test_rtcp_is_read_and_answered_with_receiver_reports(media: Running) -> None:
-    process, client = media
+    _process, client = media
     phone, control = Sender(), Sender()
     track, port = client.open(remote={"rtp": phone.address, "rtcp": control.address})
     phone.send(port, *map(rtp, [0, 1, 2, 5]))
@@ -331,7 +331,7 @@ def test_a_shredded_track_cannot_be_read(media: Running, phone: Sender) -> None:
 
 def test_a_released_track_is_gone_and_an_open_one_is_not_released(media: Running, phone: Sender) -> None:
     _, client = media
-    track, port = client.open(remote=phone.remote)
+    track, _port = client.open(remote=phone.remote)
     assert client.refused("release_track", track=track)[0] == "bad_request"
     client.ask("close_track", track=track)
     client.ask("release_track", track=track)
@@ -366,5 +366,3 @@ def test_no_port_is_left(phone: Sender) -> None:
             "open_track", track=new_id(), session=new_id(), address=HOME, payload_types=[], remote=None
         )
         assert code == "no_port" and "media.port" in message
-
-

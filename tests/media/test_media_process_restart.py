@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from media_process import MediaClient, MediaProcess, Sender, ServiceManager, rtp, running
-from srtp_sender import Protector
+from tests.media.media_process import MediaClient, MediaProcess, Sender, ServiceManager, rtp, running
+from tests.media.srtp_sender import Protector
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-
-from media_process import MediaClient, MediaProcess, Sender, rtp, running
-from srtp_sender import SUITES, Protector
+from tests.media.media_process import MediaClient, MediaProcess, Sender, rtp, running
+from tests.media.srtp_sender import SUITES, Protector
 
 Running = tuple[MediaProcess, MediaClient]
 
@@ -91,7 +90,7 @@ def test_rekeying_takes_stragglers_under_the_old_key(media: Running, suite: str)
 
 @pytest.mark.parametrize("suite", ["AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM"])
 def test_srtcp_both_ways(media: Running, suite: str) -> None:
-    process, client = media
+    _process, client = media
     phone, control, keys, ours = Sender(), Sender(), Protector(suite), Protector(suite)
     remote = {"rtp": phone.address, "rtcp": control.address}
     track, port = client.open(remote=remote, srtp=keys.crypto, srtp_send=ours.crypto)

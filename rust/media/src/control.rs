@@ -83,10 +83,11 @@ impl Control {
                 Interest { descriptor: self.wake.as_raw_fd(), write: false },
                 Interest { descriptor: self.listener.as_raw_fd(), write: false },
             ];
-            interests.extend(clients.values().map(|client| Interest {
-                descriptor: client.stream.as_raw_fd(),
-                write: client.written < client.output.len(),
-            }));
+            interests.extend(
+                clients
+                    .values()
+                    .map(|client| Interest { descriptor: client.stream.as_raw_fd(), write: client.written < client.output.len() }),
+            );
             if let Err(error) = poll_ready(&interests, 1_000, &mut ready) {
                 log::error("control_poll_failed", json!({"error": error.to_string()}));
                 return;
@@ -125,8 +126,7 @@ impl Control {
                 log::warning("control_client_refused", json!({"clients": clients.len()}));
                 continue;
             }
-            let mut client =
-                Client { stream, input: Vec::new(), output: Vec::new(), written: 0, watches_acks: false, gone: false };
+            let mut client = Client { stream, input: Vec::new(), output: Vec::new(), written: 0, watches_acks: false, gone: false };
             client.output.extend(event_line(
                 "hello",
                 json!({"protocol": PROTOCOL, "version": env!("CARGO_PKG_VERSION"), "pid": std::process::id(), "boot": self.boot,
@@ -189,9 +189,7 @@ impl Control {
         };
         let answer: Answer = match &request.operation {
             Operation::Status => Ok(self.status()),
-            Operation::Metrics => {
-                Ok(json!({"text": exposition(&self.totals, &self.journal.status(), self.outbox.dropped())}))
-            }
+            Operation::Metrics => Ok(json!({"text": exposition(&self.totals, &self.journal.status(), self.outbox.dropped())})),
             Operation::ListTracks { after } => Ok(self.list_tracks(*after)),
             Operation::WatchAcks { on } => {
                 match (client.watches_acks, on) {
@@ -233,10 +231,9 @@ impl Control {
                     }
                 }
                 Outgoing::Event { line } => clients.values_mut().for_each(|client| client.output.extend_from_slice(&line)),
-                Outgoing::Acked { line } => clients
-                    .values_mut()
-                    .filter(|client| client.watches_acks)
-                    .for_each(|client| client.output.extend_from_slice(&line)),
+                Outgoing::Acked { line } => {
+                    clients.values_mut().filter(|client| client.watches_acks).for_each(|client| client.output.extend_from_slice(&line))
+                }
             }
         }
     }

@@ -81,7 +81,15 @@ impl Landing {
     }
 
     fn over(memory: SharedMemory) -> Landing {
-        Landing { memory, waiting: VecDeque::new(), free: (0..SLABS).rev().collect(), current: None, used: 0, generation: 0, touched: Vec::new() }
+        Landing {
+            memory,
+            waiting: VecDeque::new(),
+            free: (0..SLABS).rev().collect(),
+            current: None,
+            used: 0,
+            generation: 0,
+            touched: Vec::new(),
+        }
     }
 
     pub fn descriptor(&self) -> RawFd {

@@ -16,7 +16,9 @@ const SOCKET_BUFFER_BYTES: i32 = 512 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     /// Free or, until this monotonic time (ns), draining.
-    Resting { until_ns: i64 },
+    Resting {
+        until_ns: i64,
+    },
     Taken,
 }
 

@@ -12,9 +12,17 @@ const GOODBYE: u8 = 203;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// A sender report; `middle_ntp` are the middle 32 bits of its NTP time (for LSR).
-    SenderReport { ssrc: u32, middle_ntp: u32 },
-    Cname { ssrc: u32, cname: String },
-    Goodbye { ssrc: u32 },
+    SenderReport {
+        ssrc: u32,
+        middle_ntp: u32,
+    },
+    Cname {
+        ssrc: u32,
+        cname: String,
+    },
+    Goodbye {
+        ssrc: u32,
+    },
 }
 
 /// Walks a compound packet and calls `each` for what it says. Returns false when it is not a sound compound packet

@@ -52,9 +52,7 @@ pub fn padding_is_sound(packet: &[u8], header: &Header) -> bool {
         return true;
     }
     match packet.last() {
-        Some(&count) if packet.len() > header.length => {
-            count != 0 && header.length + count as usize <= packet.len()
-        }
+        Some(&count) if packet.len() > header.length => count != 0 && header.length + count as usize <= packet.len(),
         _ => false,
     }
 }

@@ -16,9 +16,14 @@ pub enum Arrival {
     /// The one expected.
     Next,
     /// `missing` packets before it have not come; `timestamp_step` is its timestamp minus that of the one before the gap.
-    Ahead { missing: u16, timestamp_step: u32 },
+    Ahead {
+        missing: u16,
+        timestamp_step: u32,
+    },
     /// It fills a place that was counted as lost.
-    Reordered { extended: u64 },
+    Reordered {
+        extended: u64,
+    },
     /// Farther behind than duplicates can be told (128 packets): kept, may be a duplicate.
     Late,
     Duplicate,

@@ -106,8 +106,7 @@ pub fn serve(config: &Config) -> Result<(), String> {
     let (orders, received) = crossbeam_channel::bounded(ORDERS_MAX);
     let entropy = entropy();
     let clock = Clock::new();
-    let mut ports =
-        Ports::new(&config.addresses, config.port_min, config.port_max, config.quarantine_ms as i64 * 1_000_000);
+    let mut ports = Ports::new(&config.addresses, config.port_min, config.port_max, config.quarantine_ms as i64 * 1_000_000);
     let mut adopted = 0;
     let mut manager = ServiceManager::from_environment();
     let (landing, left) = open_landing(&mut inherited, &mut manager).map_err(sentence("cannot make shared memory"))?;

@@ -107,8 +107,7 @@ impl Engine {
         header["rtcp_port"] = json!(rtp_port + 1);
         header["clock"] = json!({"boot": self.boot, "utc_offset_ns": self.clock.utc_offset_ns});
         let header = header.to_string();
-        let handle =
-            self.journal.open_track(name, header.as_bytes(), done(&self.outbox)).map_err(|error| failure_of(&error))?;
+        let handle = self.journal.open_track(name, header.as_bytes(), done(&self.outbox)).map_err(|error| failure_of(&error))?;
         let mut track = Track::new(name, handle, settings, pair, random, now_ns);
         track.utc_offset_ns = self.clock.utc_offset_ns;
         track.next_report_ns = now_ns + super::timers::report_interval_ns(random) / 2;

@@ -240,7 +240,11 @@ fn packet_length_us(missing: u16, timestamp_step: u32, clock_hz: u32, arrival_st
     let packets = missing as u64 + 1;
     let by_timestamp = timestamp_step as u64 * 1_000_000 / clock_hz.max(1) as u64 / packets;
     let by_arrival = (arrival_step_ns.max(0) / 1_000) as u64 / packets;
-    if by_timestamp == 0 || by_timestamp > 1_000_000 { by_arrival.min(1_000_000) } else { by_timestamp }
+    if by_timestamp == 0 || by_timestamp > 1_000_000 {
+        by_arrival.min(1_000_000)
+    } else {
+        by_timestamp
+    }
 }
 
 /// Takes an RTCP packet; false when it is a stranger's.

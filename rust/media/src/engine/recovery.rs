@@ -105,25 +105,18 @@ impl Engine {
     fn recount(&self, track: &mut Track, from: u64) {
         let mut records = Vec::new();
         let records_cell = std::cell::RefCell::new(&mut records);
-        let read = read_track(
-            &self.journal_dir,
-            &self.keys_dir,
-            track.id,
-            true,
-            &mut || records_cell.borrow_mut().clear(),
-            &mut |part| {
-                if let TrackPart::Records { mut position, plain } = part {
-                    for record in Records::of(plain) {
-                        if position >= from && record.kind == RecordKind::Packet as u8 {
-                            let header = rtp::parse(record.bytes);
-                            records_cell.borrow_mut().extend(header.map(|header| (record.arrival_ns, record.bytes.len(), header)));
-                        }
-                        position += (RECORD_HEADER_BYTES + record.bytes.len()) as u64;
+        let read = read_track(&self.journal_dir, &self.keys_dir, track.id, true, &mut || records_cell.borrow_mut().clear(), &mut |part| {
+            if let TrackPart::Records { mut position, plain } = part {
+                for record in Records::of(plain) {
+                    if position >= from && record.kind == RecordKind::Packet as u8 {
+                        let header = rtp::parse(record.bytes);
+                        records_cell.borrow_mut().extend(header.map(|header| (record.arrival_ns, record.bytes.len(), header)));
                     }
+                    position += (RECORD_HEADER_BYTES + record.bytes.len()) as u64;
                 }
-                Ok(())
-            },
-        );
+            }
+            Ok(())
+        });
         if let Err(error) = read {
             self.log_failure("track_not_recounted", &error);
         }

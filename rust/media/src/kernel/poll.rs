@@ -20,11 +20,7 @@ pub struct Ready {
 pub fn poll_ready(interests: &[Interest], at_most_ms: i32, ready: &mut Vec<Ready>) -> io::Result<()> {
     let mut all: Vec<libc::pollfd> = interests
         .iter()
-        .map(|one| libc::pollfd {
-            fd: one.descriptor,
-            events: libc::POLLIN | if one.write { libc::POLLOUT } else { 0 },
-            revents: 0,
-        })
+        .map(|one| libc::pollfd { fd: one.descriptor, events: libc::POLLIN | if one.write { libc::POLLOUT } else { 0 }, revents: 0 })
         .collect();
     // SAFETY: the kernel reads and writes the entries of `all` during the call.
     let result = unsafe { libc::poll(all.as_mut_ptr(), all.len() as libc::nfds_t, at_most_ms) };

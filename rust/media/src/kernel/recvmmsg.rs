@@ -37,10 +37,8 @@ impl MultiMessage {
         let mut names = vec![[0u8; NAME_BYTES]; BATCH].into_boxed_slice();
         let mut controls = vec![Control([0; CONTROL_BYTES]); BATCH].into_boxed_slice();
         let mut payloads = vec![[0u8; PACKET_MAX_BYTES]; BATCH].into_boxed_slice();
-        let mut vectors: Box<[libc::iovec]> = payloads
-            .iter_mut()
-            .map(|payload| libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: PACKET_MAX_BYTES })
-            .collect();
+        let mut vectors: Box<[libc::iovec]> =
+            payloads.iter_mut().map(|payload| libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: PACKET_MAX_BYTES }).collect();
         let headers = (0..BATCH)
             .map(|at| {
                 // SAFETY: an all-zero mmsghdr is valid (null pointers, zero lengths); its fields are set below.
@@ -69,9 +67,8 @@ impl MultiMessage {
             debug_assert_eq!(self.vectors.len(), BATCH);
             // SAFETY: each header points to name, control and payload memory of `self`, which outlives the call and is not
             // touched during it; the lengths given are those of that memory.
-            let received = unsafe {
-                libc::recvmmsg(descriptor, self.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut())
-            };
+            let received =
+                unsafe { libc::recvmmsg(descriptor, self.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, std::ptr::null_mut()) };
             if received <= 0 {
                 // Empty, or an ICMP error of an earlier send, which reading has cleared.
                 return total;

@@ -33,7 +33,11 @@ impl SendBatch {
         data.clear();
         fill(data);
         self.count += 1;
-        if self.count == BATCH { self.flush() } else { Ok(()) }
+        if self.count == BATCH {
+            self.flush()
+        } else {
+            Ok(())
+        }
     }
 
     /// Sends what waits.
@@ -52,9 +56,7 @@ impl SendBatch {
         let mut sent = 0;
         while sent < count {
             // SAFETY: the headers point to addresses and data that live in `self.waiting` and are not changed during the call.
-            let result = unsafe {
-                libc::sendmmsg(self.socket.as_raw_fd(), headers[sent..].as_mut_ptr(), (count - sent) as u32, 0)
-            };
+            let result = unsafe { libc::sendmmsg(self.socket.as_raw_fd(), headers[sent..].as_mut_ptr(), (count - sent) as u32, 0) };
             if result < 0 {
                 let error = io::Error::last_os_error();
                 match error.raw_os_error() {

@@ -166,9 +166,8 @@ impl Uring {
         let length = (result as usize).min(USED);
         // SAFETY: the kernel gave this buffer to us with the completion and does not touch it until it is given back; `buffer` is
         // below BUFFERS because only such ids were given.
-        let bytes = unsafe {
-            std::slice::from_raw_parts_mut(self.payloads.start.as_ptr().add((buffer % BUFFERS) as usize * STRIDE), length)
-        };
+        let bytes =
+            unsafe { std::slice::from_raw_parts_mut(self.payloads.start.as_ptr().add((buffer % BUFFERS) as usize * STRIDE), length) };
         if length < PREFIX + NAME_BYTES + CONTROL_BYTES {
             return;
         }

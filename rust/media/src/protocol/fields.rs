@@ -20,7 +20,11 @@ impl<'a> Fields<'a> {
     }
 
     fn name(&self, field: &str) -> String {
-        if self.path.is_empty() { field.to_string() } else { format!("{}.{field}", self.path) }
+        if self.path.is_empty() {
+            field.to_string()
+        } else {
+            format!("{}.{field}", self.path)
+        }
     }
 
     pub fn wrong(&self, field: &str, why: &str) -> Failure {

@@ -31,8 +31,8 @@ pub struct Request {
 impl Request {
     /// Reads a line; the error carries the id when there was one.
     pub fn read(line: &[u8]) -> Result<Request, (Value, Failure)> {
-        let value: Value = serde_json::from_slice(line)
-            .map_err(|error| (Value::Null, Failure::bad_request(format!("the line is not JSON: {error}"))))?;
+        let value: Value =
+            serde_json::from_slice(line).map_err(|error| (Value::Null, Failure::bad_request(format!("the line is not JSON: {error}"))))?;
         let id = match value.get("id") {
             Some(id @ (Value::Number(_) | Value::String(_))) => id.clone(),
             None => return Err((Value::Null, Failure::bad_request("id: is missing"))),
@@ -49,12 +49,8 @@ fn read_operation(value: &Value) -> Result<Operation, Failure> {
     let fields = Fields::of(value, "")?;
     let name = fields.text("op")?.ok_or_else(|| fields.wrong("op", "is missing"))?;
     Ok(match name {
-        "open_track" => {
-            Operation::OpenTrack { track: fields.track("track")?, settings: Box::new(TrackSettings::read(&fields)?) }
-        }
-        "update_track" => {
-            Operation::UpdateTrack { track: fields.track("track")?, change: Box::new(TrackChange::read(&fields)?) }
-        }
+        "open_track" => Operation::OpenTrack { track: fields.track("track")?, settings: Box::new(TrackSettings::read(&fields)?) },
+        "update_track" => Operation::UpdateTrack { track: fields.track("track")?, change: Box::new(TrackChange::read(&fields)?) },
         "rotate_track" => Operation::RotateTrack {
             track: fields.track("track")?,
             next: fields.track("next")?,
@@ -65,9 +61,7 @@ fn read_operation(value: &Value) -> Result<Operation, Failure> {
         "shred_track" => Operation::ShredTrack { track: fields.track("track")? },
         "release_track" => Operation::ReleaseTrack { track: fields.track("track")? },
         "track_stats" => Operation::TrackStats { track: fields.track("track")? },
-        "list_tracks" => {
-            Operation::ListTracks { after: if fields.get("after").is_some() { Some(fields.track("after")?) } else { None } }
-        }
+        "list_tracks" => Operation::ListTracks { after: if fields.get("after").is_some() { Some(fields.track("after")?) } else { None } },
         "status" => Operation::Status,
         "metrics" => Operation::Metrics,
         "watch_acks" => Operation::WatchAcks { on: fields.flag("on")?.ok_or_else(|| fields.wrong("on", "is missing"))? },

@@ -165,9 +165,7 @@ fn read_remote(fields: &Fields<'_>) -> Result<Option<Remote>, Failure> {
     let address = |field: &str| -> Result<Option<SocketAddr>, Failure> {
         match remote.text(field)? {
             None => Ok(None),
-            Some(text) => {
-                text.parse().map(Some).map_err(|_| remote.wrong(field, "must be ADDRESS:PORT, or [ADDRESS]:PORT for IPv6"))
-            }
+            Some(text) => text.parse().map(Some).map_err(|_| remote.wrong(field, "must be ADDRESS:PORT, or [ADDRESS]:PORT for IPv6")),
         }
     };
     let rtp = address("rtp")?.ok_or_else(|| remote.wrong("rtp", "is missing"))?;
@@ -196,9 +194,7 @@ fn read_state(fields: &Fields<'_>) -> Result<Option<bool>, Failure> {
 fn read_mode(fields: &Fields<'_>) -> Result<Option<Mode>, Failure> {
     match fields.text("source_check")? {
         None => Ok(None),
-        Some(name) => {
-            Mode::from_name(name).map(Some).ok_or_else(|| fields.wrong("source_check", "must be strict, symmetric or learn"))
-        }
+        Some(name) => Mode::from_name(name).map(Some).ok_or_else(|| fields.wrong("source_check", "must be strict, symmetric or learn")),
     }
 }
 

@@ -36,7 +36,9 @@ impl Aes {
 #[inline]
 fn apply_counter_mode<C>(aes: &C, iv: &[u8; 16], data: &mut [u8])
 where
-    C: aes::cipher::BlockCipher + aes::cipher::BlockEncryptMut + aes::cipher::BlockEncrypt
+    C: aes::cipher::BlockCipher
+        + aes::cipher::BlockEncryptMut
+        + aes::cipher::BlockEncrypt
         + aes::cipher::BlockSizeUser<BlockSize = aes::cipher::consts::U16>,
 {
     let core = ctr::CtrCore::<&C, ctr::flavors::Ctr128BE>::inner_iv_init(aes, iv.into());
@@ -75,8 +77,7 @@ impl SessionKeys {
         let mut key = vec![0u8; master.suite.key_bytes()];
         derive(master, first_label, &mut key);
         if master.suite.is_aead() {
-            let algorithm =
-                if master.suite == Suite::AeadAes128Gcm { &aead::AES_128_GCM } else { &aead::AES_256_GCM };
+            let algorithm = if master.suite == Suite::AeadAes128Gcm { &aead::AES_128_GCM } else { &aead::AES_256_GCM };
             let mut salt = [0u8; 12];
             derive(master, first_label + 2, &mut salt);
             let key = aead::UnboundKey::new(algorithm, &key).expect("the key length comes from the suite");
@@ -192,10 +193,7 @@ mod tests {
         salt.copy_from_slice(&hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD"));
         let mut data = [0u8; 48];
         apply_keystream(&aes, &salt, 0, 0, &mut data);
-        assert_eq!(
-            data.to_vec(),
-            hex("E03EAD0935C95E80E166B16DD92B4EB4D23513162B02D0F72A43A2FE4A5F97AB41E95B3BB0A2E8DD477901E4FCA894C0")
-        );
+        assert_eq!(data.to_vec(), hex("E03EAD0935C95E80E166B16DD92B4EB4D23513162B02D0F72A43A2FE4A5F97AB41E95B3BB0A2E8DD477901E4FCA894C0"));
     }
 
     #[test]

@@ -147,13 +147,11 @@ impl KeySet {
                     let mut associated = [0u8; 12];
                     associated[..8].copy_from_slice(&packet[..8]);
                     associated[8..].copy_from_slice(&word.to_be_bytes());
-                    key.open_in_place(nonce, aead::Aad::from(&associated), &mut packet[HEADER..at])
-                        .map_err(|_| Refusal::BadTag)?;
+                    key.open_in_place(nonce, aead::Aad::from(&associated), &mut packet[HEADER..at]).map_err(|_| Refusal::BadTag)?;
                 } else {
                     let mut associated = packet[..at - 16].to_vec();
                     associated.extend_from_slice(&word.to_be_bytes());
-                    key.open_in_place(nonce, aead::Aad::from(&associated), &mut packet[at - 16..at])
-                        .map_err(|_| Refusal::BadTag)?;
+                    key.open_in_place(nonce, aead::Aad::from(&associated), &mut packet[at - 16..at]).map_err(|_| Refusal::BadTag)?;
                 }
                 at - 16
             }

@@ -38,7 +38,11 @@ impl Suite {
     }
 
     pub fn salt_bytes(self) -> usize {
-        if self.is_aead() { 12 } else { 14 }
+        if self.is_aead() {
+            12
+        } else {
+            14
+        }
     }
 
     /// Bytes of the authentication tag of an RTP packet. SRTCP has 10 for all counter-mode suites, 16 for the AEAD ones.

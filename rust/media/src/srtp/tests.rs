@@ -70,15 +70,13 @@ fn rfc7714_section_16_1_1_aead_aes_128_gcm() {
     let key = aead::LessSafeKey::new(key);
     let mut salt = [0u8; 12];
     salt.copy_from_slice(&hex("517569642070726f2071756f"));
-    let mut packet = hex("8040f17b 8041f8d3 5501a0b2 47616c6c 69612065 7374206f 6d6e6973 20646976 69736120 696e2070 61727465 73207472 6573");
+    let mut packet =
+        hex("8040f17b 8041f8d3 5501a0b2 47616c6c 69612065 7374206f 6d6e6973 20646976 69736120 696e2070 61727465 73207472 6573");
     let header = rtp::parse(&packet).unwrap();
     let nonce = rtp_nonce(&salt, header.ssrc, header.sequence as u64);
     let (associated, body) = packet.split_at_mut(12);
     let computed = key.seal_in_place_separate_tag(nonce, aead::Aad::from(&*associated), body).unwrap();
-    assert_eq!(
-        body.to_vec(),
-        hex("f24de3a3 fb34de6c acba861c 9d7e4bca be633bd5 0d294e6f 42a5f47a 51c7d19b 36de3adf 8833")
-    );
+    assert_eq!(body.to_vec(), hex("f24de3a3 fb34de6c acba861c 9d7e4bca be633bd5 0d294e6f 42a5f47a 51c7d19b 36de3adf 8833"));
     assert_eq!(computed.as_ref(), hex("899d7f27 beb16a91 52cf765e e4390cce"));
 }
 

@@ -12,6 +12,7 @@ import base64
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from callward.media.protocol import PayloadType, Remote, Srtp, TrackSettings
 from callward.recorder.actions import MediaLine
@@ -97,15 +98,23 @@ def _remote(offer: SessionDescription, media: MediaDescription, source: str) -> 
     connection = offer.connection_of(media)
     if connection is not None and connection.is_unspecified:
         return None
-    named = _address(connection.address) if connection is not None else None
-    seen = _address(source)
-    if named is None or (named.is_private and seen is not None and not seen.is_private):
-        named = seen
-    if named is None:
+    host = _media_host(connection.address if connection is not None else "", source)
+    if host is None:
         return None
     rtcp = media.rtcp
     rtcp_port = media.port if media.rtcp_mux else rtcp.port if rtcp is not None else media.port + 1
-    return Remote(_join(named, media.port), _join(named, rtcp_port) if 0 < rtcp_port < 65536 else "")
+    return Remote(f"{host}:{media.port}", f"{host}:{rtcp_port}" if 0 < rtcp_port < 65536 else "")
+
+
+@lru_cache(maxsize=4096)
+def _media_host(named: str, source: str) -> str | None:
+    """The address that media comes from, IPv6 in brackets; None when neither is one."""
+    host, seen = _address(named), _address(source)
+    if host is None or (host.is_private and seen is not None and not seen.is_private):
+        host = seen
+    if host is None:
+        return None
+    return f"[{host}]" if host.version == 6 else str(host)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -113,10 +122,6 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
-
-
-def _join(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int) -> str:
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def answer(

@@ -7,6 +7,7 @@ a call is on it does the journal hear of it.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -21,12 +22,14 @@ from callward.records.events import (
     RecordingUpdated,
     TrackRef,
 )
+from callward.siprec.observation import Observation
 
 Why = Literal["bye", "call_ended", "streams_removed", "timer", "recovered", "shutdown", "error"]
 
 MAX_MARKS = 10_000
 MAX_PROBLEMS = 1000
 MAX_DOCUMENTS = 1000
+DOCUMENT_BYTES = 1_000_000
 MAX_CALLS = 64
 MAX_TRACKS = 256
 MAX_DETAIL = 4096
@@ -117,6 +120,19 @@ class Recording:
             del self.documents[1]
             self.problem("metadata_dropped", f"more than {MAX_DOCUMENTS} metadata documents came")
         self.documents.append(document)
+
+    def keep_documents(self, observation: Observation, at: datetime) -> None:
+        """Keep the metadata that a message carried, raw (S16)."""
+        for part in observation.raw_metadata:
+            body = part.body[:DOCUMENT_BYTES]
+            self.document(
+                RawMetadata(
+                    at=at,
+                    content_type=part.content_type[:255],
+                    body_base64=base64.b64encode(body).decode("ascii"),
+                    truncated=len(body) < len(part.body),
+                )
+            )
 
     def add_track(self, track: RecordedTrack) -> bool:
         """False: the recording has as many tracks as an event may hold."""

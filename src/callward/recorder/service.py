@@ -190,10 +190,10 @@ class RecorderService:
                 self._refuse(event.exchange, status, "no_stream" if status == 488 else "media")
                 await self._end(live, "error", None)
                 return
-            self._answer_body(live, offer)
+            body = live.answer(offer, self._address)
             self._remember(live)
             await self.notebook.durable()
-            if not self._respond(event.exchange, 200, body=core.data.local_description.encode()):
+            if not self._respond(event.exchange, 200, body=body):
                 await self._end(live, "error", None)
                 return
             metrics.SET_UP_SECONDS.observe(self._driver.now() - started)
@@ -249,12 +249,11 @@ class RecorderService:
         body = b""
         if offer is not None and request.method in ("INVITE", "UPDATE"):
             await self._renew(live, request, observation, offer, exchange.flow.remote[0])
-            self._answer_body(live, offer)
-            body = live.core.data.local_description.encode()
+            body = live.answer(offer, self._address)
         elif observation.raw_metadata:
             await self._describe(live, request, observation)
         if request.method == "INVITE" and offer is None:
-            body = self._own_offer(live)
+            body = live.own_offer(self._address)
         self._remember(live)
         await self.notebook.durable()
         self._respond(exchange, 200, body=body)
@@ -428,31 +427,6 @@ class RecorderService:
             except SipUseError as error:
                 logger.info("snapshot_not_asked", session=live.id, error=str(error))
 
-    def _answer_body(self, live: LiveSession, offer: SessionDescription) -> None:
-        """Make our answer and keep it. The version grows with each (RFC 3264 section 8)."""
-        data = live.core.data
-        data.sdp_version += 1
-        live.description = negotiation.answer(
-            offer,
-            data.plan,
-            live.core.local_streams(),
-            address=self._address,
-            session_id=_number_of(data),
-            version=data.sdp_version,
-        )
-        data.local_description = str(live.description)
-
-    def _own_offer(self, live: LiveSession) -> bytes:
-        """For an offerless re-INVITE: what is open now (S08)."""
-        data = live.core.data
-        last = live.description or negotiation.parse_own(data.local_description)
-        data.sdp_version += 1
-        live.description = negotiation.own_offer(
-            last, address=self._address, session_id=_number_of(data), version=data.sdp_version
-        )
-        data.local_description = str(live.description)
-        return data.local_description.encode()
-
     def _refresh(self, dialog: Dialog) -> None:
         live = dialog.note
         if isinstance(live, LiveSession) and dialog.can_offer:
@@ -531,11 +505,6 @@ def _is_wanted(line: MediaLine) -> bool:
 
 def _retry_after() -> tuple[tuple[str, str], ...]:
     return (("Retry-After", str(RETRY_AFTER_S)),)
-
-
-def _number_of(data: SessionData) -> str:
-    """The `o=` line's session number: the start in milliseconds."""
-    return str(int(data.began_at.timestamp() * 1000))
 
 
 def _join(address: tuple[str, int]) -> str:

@@ -19,13 +19,10 @@ Theory of operation
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from callward.media.protocol import Srtp, TrackSettings
 from callward.recorder.actions import (
     Action,
     CloseTrack,
@@ -36,11 +33,13 @@ from callward.recorder.actions import (
     RotateTrack,
     UpdateTrack,
 )
+from callward.recorder.claims import Claims, mark_transfer
 from callward.recorder.conversations import PLACEHOLDER, OrganisationOf, record_call, select_organisation
-from callward.recorder.negotiation import LocalStream, key_bytes
+from callward.recorder.negotiation import LocalStream
 from callward.recorder.recording import Origin, RecordedTrack, Recording, Why
 from callward.recorder.session_data import Conversation, OpenStream, SessionData, without_keys
-from callward.records.events import Call, Event, RawMetadata
+from callward.recorder.track_settings import changed, track_meta, track_settings
+from callward.records.events import Call, Event
 from callward.siprec.observation import Observation
 from callward.siprec.oddity import Oddity
 from callward.siprec.peer import profile_named
@@ -54,7 +53,6 @@ PREROLL = timedelta(seconds=5)
 """Audio that came so long before its call was announced belongs to the call (S38)."""
 WORTH_PACKETS = 100
 """A recording without any call is kept from two seconds of audio on; less is the tail of a call that has just ended."""
-DOCUMENT_BYTES = 1_000_000
 MAX_PARTIES = 64
 
 
@@ -91,7 +89,7 @@ class RecordingSession:
             if open_stream is not None and step.action in (Step.CLOSE, Step.OPEN):
                 actions.append(self._close_stream(open_stream))
         actions += self._settle(picture_now, at)
-        claims = _Claims(picture_now)
+        claims = Claims(picture_now)
         opening = [step for step in plan if step.action is Step.OPEN]
         fresh: dict[str, Recording] = {}
         for step in sorted(opening, key=lambda step: not claims.of(step.index)):
@@ -237,7 +235,7 @@ class RecordingSession:
             self.siprec = advance(self.siprec, observation, at=at)
             for recording in self.data.recordings.values():
                 if number >= recording.first_message:
-                    _keep_documents(recording, observation, at)
+                    recording.keep_documents(observation, at)
         for stream in self.data.streams.values():
             stream.settings = without_keys(stream.settings)
 
@@ -284,7 +282,7 @@ class RecordingSession:
         """Bring the recordings in line with the calls that run; rotate the streams of those that have ended."""
         self._adopt_placeholder(now)
         self._set_calls(now, at)
-        claims = _Claims(now)
+        claims = Claims(now)
         actions: list[Action] = []
         for recording in self._live():
             streams = [stream for stream in self.data.streams.values() if stream.recording == recording.id]
@@ -300,7 +298,7 @@ class RecordingSession:
         self._announce()
         return actions + self._complete()
 
-    def _is_over(self, recording: Recording, streams: list[OpenStream], claims: _Claims, at: datetime) -> bool:
+    def _is_over(self, recording: Recording, streams: list[OpenStream], claims: Claims, at: datetime) -> bool:
         if recording.calls:
             return PLACEHOLDER not in recording.calls and not any(key in claims.running for key in recording.calls)
         return self._is_stale(recording, at) and any(claims.of(stream.index) for stream in streams)
@@ -338,7 +336,7 @@ class RecordingSession:
 
     def _set_calls(self, now: Picture, at: datetime) -> None:
         """Give each live recording the calls that are on its streams, and what is known of them now."""
-        claims = _Claims(now)
+        claims = Claims(now)
         by_key = {call.key: call for call in now.calls}
         for recording in self._live():
             if self._is_stale(recording, at):
@@ -352,7 +350,7 @@ class RecordingSession:
                     self._set_call(recording, by_key[key], at)
             self._set_parties(recording, now)
 
-    def _runs(self, recording: Recording, claims: _Claims) -> bool:
+    def _runs(self, recording: Recording, claims: Claims) -> bool:
         return any(key in claims.running or key == PLACEHOLDER for key in recording.calls)
 
     def _set_call(self, recording: Recording, call: PictureCall, at: datetime) -> None:
@@ -364,7 +362,7 @@ class RecordingSession:
         before = recording.calls.get(call.key)
         recorded = record_call(call, conversation.id, conversation.organisation, recording.started_at)
         if before is not None:
-            _mark_transfer(recording, before, recorded, at)
+            mark_transfer(recording, before, recorded, at)
         if call.ended_at is None and call.on_hold != (call.key in self.data.held):
             recording.mark("hold" if call.on_hold else "unhold", at)
             (self.data.held.add if call.on_hold else self.data.held.discard)(call.key)
@@ -445,43 +443,22 @@ class RecordingSession:
         stream = OpenStream(
             step.index, step.label[:255], self._make_id(at), recording.id, line.settings, flows=step.flows
         )
-        stream.settings = self._settings(stream, step, line)
+        stream.settings = track_settings(stream, step, line, self._entropy)
         if not recording.add_track(RecordedTrack(stream.track, stream.index, stream.label)):
             recording.problem("tracks_dropped", "more tracks than a recording can hold")
         self.data.streams[step.index] = stream
         return OpenTrack(stream.track, recording.id, stream.settings)
 
-    def _settings(self, stream: OpenStream, step: PlannedStream, line: MediaLine) -> TrackSettings:
-        """The offered media with our state, our key and our notes."""
-        send = None
-        if line.settings.srtp is not None:
-            size = key_bytes(line.settings.srtp.suite)
-            if not stream.srtp_key or len(base64.b64decode(stream.srtp_key)) != size:
-                stream.srtp_key = base64.b64encode(self._entropy(size)).decode("ascii")
-            send = Srtp(line.settings.srtp.suite, stream.srtp_key)
-        return replace(
-            line.settings,
-            remote=line.settings.remote or stream.settings.remote,
-            state="recording" if step.flows else "paused",
-            srtp_send=send,
-            source_check="symmetric" if (line.settings.remote or stream.settings.remote) else "learn",
-            meta=self._meta(stream.recording, stream),
-        )
-
-    def _meta(self, recording: str, stream: OpenStream) -> dict[str, Any]:
-        return {"recording": recording, "label": stream.label, "index": stream.index}
-
     def _update_stream(self, stream: OpenStream, step: PlannedStream, line: MediaLine) -> list[Action]:
         old = stream.settings
-        stream.settings, stream.flows = self._settings(stream, step, line), step.flows
-        wire, before = stream.settings.to_wire(), old.to_wire()
-        changes = {key: value for key, value in wire.items() if before[key] != value and key != "rtcp_mux"}
+        stream.settings, stream.flows = track_settings(stream, step, line, self._entropy), step.flows
+        changes = changed(old, stream.settings)
         return [UpdateTrack(stream.track, changes)] if changes else []
 
     def _rotate(self, stream: OpenStream, old: Recording, target: Recording, at: datetime) -> RotateTrack:
         track, stream.track, stream.recording = stream.track, self._make_id(at), target.id
         target.add_track(RecordedTrack(stream.track, stream.index, stream.label))
-        meta = self._meta(target.id, stream)
+        meta = track_meta(stream)
         stream.settings = replace(stream.settings, meta=meta)
         target.paused = not stream.flows
         return RotateTrack(track, stream.track, self.data.id, meta)
@@ -514,42 +491,5 @@ class RecordingSession:
         """Keep what came raw, and what was odd about it (S16)."""
         for recording in self.data.recordings.values():
             if recording.ended_at is None or recording.ended_at == at:
-                _keep_documents(recording, observation, at)
+                recording.keep_documents(observation, at)
         self.note("odd_metadata", now.oddities)
-
-
-class _Claims:
-    """Which running calls are on which stream, by the picture."""
-
-    def __init__(self, now: Picture) -> None:
-        self.running = {call.key for call in now.calls if call.ended_at is None}
-        self._by_index = {stream.index: frozenset(stream.calls) & self.running for stream in now.streams}
-        placed = frozenset[str]().union(*self._by_index.values()) if self._by_index else frozenset[str]()
-        self._unplaced = frozenset(self.running) - placed
-
-    def of(self, index: int) -> frozenset[str]:
-        """Calls on a stream; where nothing says it, the calls that are on no stream at all."""
-        return self._by_index.get(index) or self._unplaced
-
-
-def _keep_documents(recording: Recording, observation: Observation, at: datetime) -> None:
-    for part in observation.raw_metadata:
-        body = part.body[:DOCUMENT_BYTES]
-        recording.document(
-            RawMetadata(
-                at=at,
-                content_type=part.content_type[:255],
-                body_base64=base64.b64encode(body).decode("ascii"),
-                truncated=len(body) < len(part.body),
-            )
-        )
-
-
-def _mark_transfer(recording: Recording, before: Call, after: Call, at: datetime) -> None:
-    """Somebody left and somebody joined in one step (S36)."""
-    were = {party.party: party for party in before.parties if party.left_at is None}
-    are = {party.party: party for party in after.parties if party.left_at is None}
-    left = [were[key].number or were[key].aor or key for key in were if key not in are]
-    joined = [are[key].number or are[key].aor or key for key in are if key not in were]
-    if left and joined:
-        recording.mark("transfer", at, f"{', '.join(left)} left, {', '.join(joined)} joined")

@@ -1,0 +1,49 @@
+"""What a stream's track is told to the media process: the offered media with our state, our SRTP key and our notes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from callward.media.protocol import Srtp, TrackSettings
+from callward.recorder.actions import MediaLine
+from callward.recorder.negotiation import key_bytes
+from callward.recorder.session_data import OpenStream
+from callward.siprec.stream_plan import PlannedStream
+
+
+def track_settings(
+    stream: OpenStream, step: PlannedStream, line: MediaLine, entropy: Callable[[int], bytes]
+) -> TrackSettings:
+    """The settings after this step. Our key is made once for each length of key and kept over re-INVITEs.
+
+    While an offer names no address (c=0.0.0.0) the one before stays; without any the first packets tell it.
+    """
+    send = None
+    if line.settings.srtp is not None:
+        size = key_bytes(line.settings.srtp.suite)
+        if not stream.srtp_key or len(base64.b64decode(stream.srtp_key)) != size:
+            stream.srtp_key = base64.b64encode(entropy(size)).decode("ascii")
+        send = Srtp(line.settings.srtp.suite, stream.srtp_key)
+    remote = line.settings.remote or stream.settings.remote
+    return replace(
+        line.settings,
+        remote=remote,
+        state="recording" if step.flows else "paused",
+        srtp_send=send,
+        source_check="symmetric" if remote else "learn",
+        meta=track_meta(stream),
+    )
+
+
+def track_meta(stream: OpenStream) -> dict[str, Any]:
+    """What the media process keeps for us with the track."""
+    return {"recording": stream.recording, "label": stream.label, "index": stream.index}
+
+
+def changed(before: TrackSettings, after: TrackSettings) -> dict[str, Any]:
+    """The fields that `update_track` has to tell; whether RTCP is multiplexed cannot change."""
+    old, new = before.to_wire(), after.to_wire()
+    return {key: value for key, value in new.items() if old[key] != value and key != "rtcp_mux"}

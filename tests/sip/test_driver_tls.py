@@ -89,6 +89,7 @@ async def test_mutual_tls_lets_a_good_certificate_in_and_the_peer_comes_from_it(
     assert serial != other
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 @pytest.mark.parametrize(
     "fault", ["expired", "usage", "name", "common name only", "revoked", "stranger", "none", "tls 1.1"]
 )

@@ -34,10 +34,17 @@ export function Teach() {
               <Copyable text={`sips:${shownHost}:${status.tls_port}`} />
             </>
           )}
+          <Text size="sm" c="dimmed">
+            {t("teach.deviceAllow")}
+          </Text>
+          <Copyable text="callward peer add my-sbc --address 192.0.2.5" />
           {loopback && (
-            <Text size="xs" c="dimmed">
-              {t("teach.deviceLoopback")}
-            </Text>
+            <>
+              <Text size="sm" c="dimmed">
+                {t("teach.deviceLoopback")}
+              </Text>
+              <Copyable text="callward up --public ADDRESS" />
+            </>
           )}
         </Card>
       </SimpleGrid>

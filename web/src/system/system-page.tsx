@@ -34,6 +34,8 @@ function Health({ status }: { status: SystemStatus }) {
   const { t } = useTranslation();
   const formats = useFormats();
   const disk = status.disk;
+  const absent = status.services.some((service) => service.name === "recorder" && service.state === "absent");
+  const verdict = status.able ? "system.ableText" : absent ? "system.absentText" : "system.notAbleText";
   return (
     <>
       <Paper className={classes.verdict} data-able={status.able} p="lg">
@@ -43,7 +45,7 @@ function Health({ status }: { status: SystemStatus }) {
             <Title order={2} size="h5">
               {t(status.able ? "system.able" : "system.notAble")}
             </Title>
-            <Text size="sm">{t(status.able ? "system.ableText" : "system.notAbleText")}</Text>
+            <Text size="sm">{t(verdict)}</Text>
           </div>
         </Group>
       </Paper>

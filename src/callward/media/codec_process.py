@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ class CodecProcess:
         self._answer_timeout_s = answer_timeout_s
         self._child: subprocess.Popen[bytes] | None = None
         self._timed_out = False
+        self._deadline: float | None = None
 
     @property
     def pid(self) -> int | None:
@@ -153,25 +155,28 @@ class CodecProcess:
             bufsize=1 << 16,
             cwd="/",
         )
+        threading.Thread(target=self._watch, args=(self._child,), name="codec-watch", daemon=True).start()
         return self._child
 
     def _receive(self, pipe: BinaryIO) -> tuple[Kind, bytes]:
-        child = self._child
-        timer = threading.Timer(self._answer_timeout_s, self._hung, (child,))
-        timer.daemon = True
-        timer.start()
+        self._deadline = time.monotonic() + self._answer_timeout_s
         try:
             kind, payload = codec_pipe.receive(pipe)
         finally:
-            timer.cancel()
+            self._deadline = None
         if kind is Kind.FAILED:
             raise CodecError(payload.decode(errors="replace"))
         return kind, payload
 
-    def _hung(self, child: subprocess.Popen[bytes] | None) -> None:
-        if child is not None:
-            self._timed_out = True
-            child.kill()
+    def _watch(self, child: subprocess.Popen[bytes]) -> None:
+        """Kill a child that owes an answer for too long: the reader then sees the end of the pipe."""
+        while child.poll() is None:
+            deadline = self._deadline
+            if deadline is not None and time.monotonic() > deadline:
+                self._timed_out = True
+                child.kill()
+                return
+            time.sleep(min(1.0, self._answer_timeout_s / 4))
 
     def _expect(self, pipe: BinaryIO, wanted: Kind) -> bytes:
         kind, payload = self._receive(pipe)

@@ -114,6 +114,7 @@ class Worker:
                 container.mux(stream.encode(frame))
                 codec_pipe.send(self._sink, Kind.MORE)
             container.mux(stream.encode(None))
+        output.flush()
         return {"size_bytes": output.size, "samples": position}
 
     def _transcode(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -304,18 +305,30 @@ def _sink_for(
 
 
 class _Output:
-    """A file that the parent writes: the muxer may seek back in it."""
+    """A file that the parent writes: the muxer may seek back in it. Small writes in a row are sent as one."""
+
+    PIECE_BYTES = 256 << 10
 
     def __init__(self, sink: BinaryIO) -> None:
         self._sink = sink
+        self._held = bytearray()
+        self._held_at = 0
         self._position = 0
         self.size = 0
 
     def write(self, data: bytes) -> int:
-        codec_pipe.send(self._sink, Kind.WRITE, struct.pack("<Q", self._position) + bytes(data))
+        if self._position != self._held_at + len(self._held) or len(self._held) >= self.PIECE_BYTES:
+            self.flush()
+            self._held_at = self._position
+        self._held += data
         self._position += len(data)
         self.size = max(self.size, self._position)
         return len(data)
+
+    def flush(self) -> None:
+        if self._held:
+            codec_pipe.send(self._sink, Kind.WRITE, struct.pack("<Q", self._held_at) + bytes(self._held))
+            self._held.clear()
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self._position = max(0, offset + (0, self._position, self.size)[whence])

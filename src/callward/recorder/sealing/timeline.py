@@ -29,6 +29,9 @@ TIMESTAMP_AHEAD_S = 1.0
 """A timestamp this far ahead of the time that has passed is a jump."""
 TIMESTAMP_BACK_S = 0.3
 """Packets overtake each other by less than this; a sender whose clock went back further began anew."""
+RECENT_PACKETS = 200
+RETURN_PACKETS = 12
+"""Among so many packets after one that came very late there is one that is in time again."""
 STEP_S = 0.08
 """A time base that moved by so much and stays moved has stepped; drift and jitter do not do that."""
 STEP_SUSPECT_S = 0.06
@@ -40,6 +43,7 @@ ANCHOR_WINDOW_S = 10.0
 ANCHOR_PACKETS_MIN = 20
 DRIFT_MIN_S = 0.01
 """Less than this over a whole segment is left alone."""
+LATE_MAX_S = 10.0
 CLOCK_ERROR_MAX = 0.02
 SEGMENTS_MAX = 5000
 """A sender that jumps more often is placed by arrival from there on."""
@@ -139,14 +143,27 @@ def _epochs(
     clocks = clock_hz[rows]
     step_s = ticks_step / clocks[1:]
     passed_s = np.diff(arrival_s[rows])
-    # A packet that comes very late goes back and the next one forward again; a sender that began anew stays back.
-    forward_again = np.append(step_s[1:] > TIMESTAMP_BACK_S - 0.05, False)
-    back = (step_s < -TIMESTAMP_BACK_S) & ~forward_again
-    returned = np.append(False, step_s[:-1] < -TIMESTAMP_BACK_S)
-    ahead = (step_s - passed_s > TIMESTAMP_AHEAD_S) & ~returned
-    jump = np.abs(sequence_step) > SEQUENCE_JUMP
-    cuts = np.flatnonzero(jump | back | ahead | (np.diff(clocks) != 0)) + 1
-    return np.split(rows, cuts[:SEGMENTS_MAX])
+    jump = (np.abs(sequence_step) > SEQUENCE_JUMP) | (np.diff(clocks) != 0)
+    suspects = (step_s < -TIMESTAMP_BACK_S) | (step_s - passed_s > TIMESTAMP_AHEAD_S)
+    sent_s = np.append(0.0, np.cumsum(step_s))
+    cuts: list[int] = []
+    last = 0
+    for index in (np.flatnonzero(jump | suspects) + 1).tolist():
+        if len(cuts) >= SEGMENTS_MAX:
+            break
+        if not jump[index - 1] and not _began_anew(sent_s, passed_s, last, index):
+            continue
+        cuts.append(index)
+        last = index
+    return np.split(rows, cuts)
+
+
+def _began_anew(sent_s: Floats, passed_s: Floats, last: int, index: int) -> bool:
+    """Whether a sender's clock has jumped for good, or packets only came very late."""
+    latest = float(sent_s[max(last, index - RECENT_PACKETS) : index].max())
+    if sent_s[index] < latest:
+        return float(sent_s[index : index + RETURN_PACKETS].max()) < latest - TIMESTAMP_BACK_S / 2
+    return float(sent_s[index] - latest - passed_s[index - 1]) > TIMESTAMP_AHEAD_S
 
 
 def _segments(
@@ -162,7 +179,10 @@ def _segments(
     for low, high in zip([0, *cuts], [*cuts, len(rows)], strict=True):
         part = slice(low, high)
         anchor, drifts = _anchor(base[part], arrivals[part])
-        found.append(Segment(ssrc, rows[part], extended[part], sent_s[part] + anchor, epoch, drifts, corrected))
+        starts = sent_s[part] + anchor
+        # No network holds a packet for so long: its timestamp means nothing.
+        starts = np.where(starts < arrivals[part] - LATE_MAX_S, arrivals[part], starts)
+        found.append(Segment(ssrc, rows[part], extended[part], starts, epoch, drifts, corrected))
     return found
 
 

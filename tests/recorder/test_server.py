@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -188,6 +190,28 @@ async def test_s40_strangers_and_calls_that_are_no_recording_are_refused(pair: P
         assert (await offerless.ask("INVITE")).status == 488
         await offerless.close()
     finally:
+        await client.close()
+
+
+async def test_s33_a_cancel_before_the_answer_leaves_no_call(pair: Pair) -> None:
+    client = SipClient("127.0.0.1", pair.sip_port, "UDP")
+    await client.connect()
+    try:
+        before = len(pair.events())
+        os.kill(pair.processes["media"].pid, signal.SIGSTOP)  # no ports, hence no answer yet
+        client._send(client.request("INVITE", sdp=offer([40000, 40002]), branch="cancelled"))
+        client._send(client.request("CANCEL", cseq=1, branch="cancelled"))
+        statuses = []
+        async with asyncio.timeout(5):
+            while not statuses or statuses[-1] != "487":
+                statuses.append((await client._inbox.get()).split(" ", 2)[1])
+        assert "200" in statuses  # of the CANCEL
+        os.kill(pair.processes["media"].pid, signal.SIGCONT)
+        client._send(client.request("ACK", cseq=1, branch="cancelled"))
+        await asyncio.sleep(0.3)
+        assert [e for e in pair.events()[before:] if isinstance(e, RecordingStarted | RecordingEnded)] == []
+    finally:
+        os.kill(pair.processes["media"].pid, signal.SIGCONT)
         await client.close()
 
 

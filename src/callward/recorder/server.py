@@ -30,7 +30,7 @@ from callward.recorder.orphans import orphan_events
 from callward.recorder.recovery import RecoveredState, read_back
 from callward.recorder.service import RecorderService
 from callward.recorder.snapshot import SnapshotFile
-from callward.recorder.sockets import close_unused, take_socket
+from callward.recorder.sockets import close_unused, named_address, take_socket
 from callward.recorder.track_work import TrackWork
 from callward.records.events import SystemEvent
 from callward.sip.config import EndpointConfig
@@ -71,12 +71,13 @@ class RecorderServer:
             on_lost=self._on_media_lost,
         )
         recorder = self.settings.recorder
-        advertised = recorder.advertised_address or recorder.host
+        advertised = recorder.advertised_address or named_address(recorder.host)
+        media_address = self.settings.media.address or recorder.host
         self.recorder = RecorderService(
             notebook=self.notebook,
-            tracks=TrackWork(self.media, self.settings.media.address or recorder.host),
+            tracks=TrackWork(self.media, media_address),
             snapshot=self.snapshot,
-            advertised_address=recorder.advertised_address or self.settings.media.address or recorder.host,
+            advertised_address=recorder.advertised_address or named_address(media_address),
             entropy=secrets.token_bytes,
         )
         config = EndpointConfig(
@@ -154,7 +155,7 @@ class RecorderServer:
 
     async def _listen(self) -> None:
         recorder = self.settings.recorder
-        host, advertised = recorder.host, recorder.advertised_address or ""
+        host, advertised = recorder.host, recorder.advertised_address or named_address(recorder.host)
         udp = take_socket(self.service, "recorder-udp", socket.SOCK_DGRAM, host, recorder.sip_port)
         tcp = take_socket(self.service, "recorder-tcp", socket.SOCK_STREAM, host, recorder.sip_port)
         tls = take_socket(self.service, "recorder-tls", socket.SOCK_STREAM, host, recorder.tls_port)

@@ -400,9 +400,11 @@ class RecorderService:
                 self._tell(live)
 
     async def settle(self, timeout_s: float) -> None:
-        """Wait for the work under way, at most so long."""
+        """Wait for the work under way, at most so long; what then still waits (for the media process) is left to the next start."""
         if self._tasks:
-            await asyncio.wait(list(self._tasks), timeout=timeout_s)
+            _, waiting = await asyncio.wait(list(self._tasks), timeout=timeout_s)
+            for task in waiting:
+                task.cancel()
 
     # Small steps -----------------------------------------------------------------------------------------------------
 

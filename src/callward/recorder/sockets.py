@@ -43,6 +43,24 @@ def take_socket(service: Service, name: str, kind: socket.SocketKind, host: str,
     return fresh
 
 
+def named_address(host: str) -> str:
+    """The address to name in Contact and SDP for a socket bound to `host`: itself, or for 0.0.0.0 and :: the one that leads outside.
+
+    A description with the unspecified address would mean hold (RFC 3264 section 8.4). Nothing is sent to find it.
+    """
+    outside = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}.get(host)  # noqa: S104
+    if outside is None:
+        return host
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((outside, 9))
+        except OSError:
+            return "::1" if ":" in host else "127.0.0.1"
+        found: str = probe.getsockname()[0]
+    logger.warning("address_guessed", host=host, address=found, remedy="set recorder.advertised_address")
+    return found
+
+
 def close_unused(service: Service) -> None:
     """Close what was stored before and is not wanted any more."""
     stored = service.stored_sockets()

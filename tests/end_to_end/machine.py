@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -125,6 +126,37 @@ class Machine:
 
         wait_until(again, f"{name} restarted")
 
+    def command(self, *arguments: str) -> str:
+        """Run a `callward` command as the operator of this machine; returns what it printed."""
+        program = str(Path(sys.executable).with_name("callward"))
+        done = subprocess.run(
+            [program, *arguments], env=self._environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, f"callward {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def provision(self, *arguments: str) -> None:
+        """A command that changes peers or organisations; waits until the recorder works by it."""
+        self.command(*arguments)
+        number = json.loads((self.data / "snapshot" / "current.json").read_text())["number"]
+
+        def in_force() -> bool:
+            lines = (line for line in self.log.read_text().splitlines() if '"snapshot_in_force"' in line)
+            return any(json.loads(line)["number"] >= number for line in lines)
+
+        wait_until(in_force, f"snapshot {number} is in force")
+
+    def wait_able(self, able: bool = True) -> None:
+        """Wait until the recorder takes new calls (or takes none)."""
+        wait_until(
+            lambda: f'callward_recorder_able{{process="recorder"}} {float(able)}' in self.metrics(), f"able is {able}"
+        )
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric's values over its labels and processes."""
+        lines = [line for line in self.metrics().splitlines() if line.startswith((name + " ", name + "{"))]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
     def wait_portal(self) -> None:
         """Wait until the portal answers (again)."""
 
@@ -190,6 +222,12 @@ class Browser:
 
         wait_until(look, what, timeout_s)
         return self.detail(found[0]["id"])
+
+    def system_events(self, code: str = "") -> list[dict[str, Any]]:
+        """What an administrator sees, newest first; only those with a code when it is given."""
+        answer = self.client.get("/api/v1/system/events", params={"limit": 200})
+        answer.raise_for_status()
+        return [event for event in answer.json()["items"] if code in ("", event["code"])]
 
     def detail(self, conversation_id: str) -> dict[str, Any]:
         answer = self.client.get(f"/api/v1/conversations/{conversation_id}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,16 +31,20 @@ class RecordedSession:
     answer: Answer
     group_id: str = ""
     version: int = 1
+    tones_hz: tuple[float, ...] = TONES_HZ
     extra: dict[str, Any] = field(default_factory=dict)
 
     async def speak(self, seconds: float, **options: Any) -> None:
-        """Both parties send their tone for a while."""
-        await play(self.senders, [tone(f, seconds) for f in TONES_HZ[: len(self.senders)]], **options)
+        """All parties send their tone for a while."""
+        await play(self.senders, [tone(f, seconds) for f in self.tones_hz], **options)
 
-    async def reoffer(self, direction: str, *, method: str = "INVITE", rs_metadata: str = "") -> Answer:
-        """A new offer with the same streams."""
+    async def reoffer(
+        self, direction: str, *, method: str = "INVITE", rs_metadata: str = "", removed: Collection[int] = ()
+    ) -> Answer:
+        """A new offer with the same streams; those that are `removed` have port 0."""
         self.version += 1
-        sdp = offer([s.port for s in self.senders], direction=direction, version=self.version)
+        ports = [0 if place in removed else s.port for place, s in enumerate(self.senders)]
+        sdp = offer(ports, direction=direction, version=self.version)
         return await self.client.ask(method, sdp=sdp, rs_metadata=rs_metadata)
 
     async def hang_up(self) -> Answer:
@@ -59,27 +63,38 @@ async def recorded_session(
     group_id: str = "",
     session_id: str = "",
     change_metadata: Callable[[str], str] = lambda text: text,
+    change_sdp: Callable[[str], str] = lambda text: text,
+    tones_hz: tuple[float, ...] = TONES_HZ,
+    source: str = "127.0.0.1",
+    extra: list[str] | None = None,
 ) -> AsyncIterator[RecordedSession]:
-    """Open a recording session with one tone per party; the caller's number is unique unless given."""
+    """Open a recording session with one tone per party; the caller's number is unique unless given.
+
+    `source`: the address that the client signals from; `extra`: header lines for the INVITE.
+    """
     caller = caller or f"+32475{secrets.randbelow(10**6):06d}"
-    senders = [RtpSender(("127.0.0.1", 9)) for _ in TONES_HZ]
+    senders = [RtpSender(("127.0.0.1", 9)) for _ in tones_hz]
     parties = [
         Party(f"sip:{caller}@pbx.example", "Jonas Peeters", "1"),
         Party(f"sip:{called}@pbx.example", "Emma Lambert", "2"),
+        *(Party(f"sip:guest{n}@pbx.example", f"Guest {n}", str(n)) for n in range(3, len(tones_hz) + 1)),
     ]
     session = session_id or secrets.token_urlsafe(16)
-    client = SipClient("127.0.0.1", port or machine.sip_port, transport, tls)
+    client = SipClient("127.0.0.1", port or machine.sip_port, transport, tls, source=source)
     await client.connect()
     try:
         answer = await client.ask(
             "INVITE",
-            sdp=offer([s.port for s in senders]),
+            sdp=change_sdp(offer([s.port for s in senders])),
             rs_metadata=change_metadata(metadata(session, parties, group_id=group_id)),
+            extra=extra,
         )
         assert answer.status == 200, answer.text
         for sender, target in zip(senders, answer.media_ports, strict=True):
             sender.target = ("127.0.0.1", target)
-        yield RecordedSession(client, senders, parties, session, answer, group_id, extra={"caller": caller})
+        yield RecordedSession(
+            client, senders, parties, session, answer, group_id, tones_hz=tones_hz, extra={"caller": caller}
+        )
     finally:
         await client.close()
         for sender in senders:

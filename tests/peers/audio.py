@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import wave
 
 import numpy as np
@@ -20,6 +21,43 @@ def linear_to_alaw(samples: NDArray[np.int16]) -> bytes:
     exponent = np.maximum(0, np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int32) - 4)
     mantissa = np.where(exponent == 0, magnitude >> 1, magnitude >> exponent) & 0x0F
     return ((sign | (exponent << 4) | mantissa) ^ 0x55).astype(np.uint8).tobytes()
+
+
+def linear_to_ulaw(samples: NDArray[np.int16]) -> bytes:
+    """G.711 mu-law, by its definition (ITU-T G.711 table 2a)."""
+    pcm = samples.astype(np.int32)
+    sign = np.where(pcm >= 0, 0x80, 0x00)
+    magnitude = np.minimum(np.abs(pcm), 32635) + 132
+    exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
+    mantissa = (magnitude >> (exponent + 3)) & 0x0F
+    return ((0x7F - ((exponent << 4) | mantissa)) | sign).astype(np.uint8).tobytes()
+
+
+def opus_packets(samples: NDArray[np.int16]) -> list[bytes]:
+    """Opus packets of 20 ms each, as `opusenc` makes them."""
+    done = subprocess.run(
+        ["opusenc", "--quiet", "--raw", "--raw-rate", str(RATE_HZ), "--raw-chan", "1", "--framesize", "20", "-", "-"],
+        input=samples.tobytes(),
+        capture_output=True,
+        check=True,
+        timeout=20,
+    )
+    return _ogg_packets(done.stdout)[2:]
+
+
+def _ogg_packets(data: bytes) -> list[bytes]:
+    """The packets of an Ogg stream (RFC 3533 section 6); the first two of Opus are its headers."""
+    packets, packet, at = [], b"", 0
+    while at < len(data):
+        sizes = data[at + 27 : at + 27 + data[at + 26]]
+        at += 27 + len(sizes)
+        for size in sizes:
+            packet += data[at : at + size]
+            at += size
+            if size < 255:
+                packets.append(packet)
+                packet = b""
+    return packets
 
 
 def tone(frequency_hz: float, seconds: float, *, level: float = 0.3, rate_hz: int = RATE_HZ) -> NDArray[np.int16]:

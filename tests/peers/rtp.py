@@ -26,6 +26,8 @@ class RtpSender:
     ssrc: int = field(default_factory=lambda: random.getrandbits(32))
     sequence: int = field(default_factory=lambda: random.getrandbits(15))
     timestamp: int = field(default_factory=lambda: random.getrandbits(31))
+    timestamp_step: int = PACKET_SAMPLES
+    """RTP clock ticks of a packet (RFC 7587: Opus counts by 48 kHz whatever is in it)."""
     sent: int = 0
     socket: socket.socket = field(default_factory=lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
 
@@ -49,7 +51,7 @@ class RtpSender:
             self.ssrc,
         )
         self.sequence += 1
-        self.timestamp += PACKET_SAMPLES
+        self.timestamp += self.timestamp_step
         return header + payload
 
     def send(self, packet: bytes) -> None:
@@ -68,12 +70,30 @@ async def play(
     drop: Callable[[int, int], bool] = lambda stream, number: False,
     on_packet: Callable[[int], None] = lambda number: None,
 ) -> None:
-    """Send the signals side by side in real time. `drop(stream, packet number)` loses a packet; `on_packet` is called before each."""
+    """Send the signals as A-law, side by side in real time; see `play_payloads`."""
     payloads = []
     for signal in signals:
         padded = np.concatenate([signal, np.zeros(-len(signal) % PACKET_SAMPLES, np.int16)])
-        data = linear_to_alaw(padded)
-        payloads.append([data[at : at + PACKET_SAMPLES] for at in range(0, len(data), PACKET_SAMPLES)])
+        payloads.append(pieces(linear_to_alaw(padded)))
+    await play_payloads(senders, payloads, drop=drop, on_packet=on_packet)
+
+
+def pieces(data: bytes) -> list[bytes]:
+    """G.711 in packets of 20 ms."""
+    return [data[at : at + PACKET_SAMPLES] for at in range(0, len(data), PACKET_SAMPLES)]
+
+
+async def play_payloads(
+    senders: list[RtpSender],
+    payloads: list[list[bytes]],
+    *,
+    drop: Callable[[int, int], bool] = lambda stream, number: False,
+    on_packet: Callable[[int], None] = lambda number: None,
+) -> None:
+    """Send a packet of each stream every 20 ms.
+
+    `drop(stream, packet number)` loses a packet; `on_packet` is called before each round.
+    """
     loop = asyncio.get_running_loop()
     begun = loop.time()
     for number in range(max(len(p) for p in payloads)):

@@ -89,8 +89,17 @@ def offer(
 class SipClient:
     """One recording session over UDP, TCP or TLS."""
 
-    def __init__(self, host: str, port: int, transport: str = "TCP", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        transport: str = "TCP",
+        tls: ssl.SSLContext | None = None,
+        *,
+        source: str = "127.0.0.1",
+    ) -> None:
         self.host, self.port, self.transport, self._tls = host, port, transport, tls
+        self.source = source
         self.call_id = secrets.token_hex(12)
         self._from_tag = secrets.token_hex(6)
         self._to_tag = ""
@@ -110,12 +119,14 @@ class SipClient:
                 def datagram_received(self, data: bytes, _: object) -> None:
                     client._take(data.decode("utf-8", "replace"))
 
-            self._datagrams, _ = await loop.create_datagram_endpoint(Receiver, remote_addr=(self.host, self.port))
+            self._datagrams, _ = await loop.create_datagram_endpoint(
+                Receiver, local_addr=(self.source, 0), remote_addr=(self.host, self.port)
+            )
             self._local = self._datagrams.get_extra_info("sockname")
         else:
             name = "localhost" if self._tls else None
             self._reader, self._writer = await asyncio.open_connection(
-                self.host, self.port, ssl=self._tls, server_hostname=name
+                self.host, self.port, ssl=self._tls, server_hostname=name, local_addr=(self.source, 0)
             )
             self._local = self._writer.get_extra_info("sockname")
             self._tasks.append(asyncio.create_task(self._read()))

@@ -200,9 +200,10 @@ async def test_s33_a_cancel_before_the_answer_leaves_no_call(pair: Pair) -> None
         before = len(pair.events())
         os.kill(pair.processes["media"].pid, signal.SIGSTOP)  # no ports, hence no answer yet
         client._send(client.request("INVITE", sdp=offer([40000, 40002]), branch="cancelled"))
-        client._send(client.request("CANCEL", cseq=1, branch="cancelled"))
-        statuses = []
         async with asyncio.timeout(5):
+            assert "100" in (await client._inbox.get()).split("\r\n")[0]  # RFC 3261 9.1: no CANCEL before a 1xx
+            client._send(client.request("CANCEL", cseq=1, branch="cancelled"))
+            statuses = []
             while not statuses or statuses[-1] != "487":
                 statuses.append((await client._inbox.get()).split(" ", 2)[1])
         assert "200" in statuses  # of the CANCEL

@@ -52,16 +52,9 @@ impl Catalog {
         keys: &HashMap<TrackId, RingKey>,
         trust: Trust,
     ) -> Result<Self, JournalError> {
-        let keyring = Keys {
-            journal: journal_key,
-            tracks: keys,
-            trust,
-        };
+        let keyring = Keys { journal: journal_key, tracks: keys, trust };
         let listing = segments::list_files(journal_dir)?;
-        let mut catalog = Catalog {
-            listing,
-            ..Catalog::default()
-        };
+        let mut catalog = Catalog { listing, ..Catalog::default() };
         let mut from = 0;
         let mut found = false;
         for (index, segment) in catalog.listing.segments.iter().enumerate().rev() {
@@ -79,12 +72,7 @@ impl Catalog {
             catalog.follow(journal_dir, segment, &keyring)?;
         }
         for (track, length) in catalog.listing.track_files.clone() {
-            if catalog.without_checkpoint
-                || catalog
-                    .tracks
-                    .get(&track)
-                    .is_some_and(|entry| entry.file_bytes != length)
-            {
+            if catalog.without_checkpoint || catalog.tracks.get(&track).is_some_and(|entry| entry.file_bytes != length) {
                 catalog.follow_track_file(journal_dir, track)?;
             }
         }
@@ -92,20 +80,12 @@ impl Catalog {
     }
 
     /// Applies the frames of one segment.
-    fn follow(
-        &mut self,
-        journal_dir: &Path,
-        segment: u64,
-        keys: &Keys<'_>,
-    ) -> Result<(), JournalError> {
+    fn follow(&mut self, journal_dir: &Path, segment: u64, keys: &Keys<'_>) -> Result<(), JournalError> {
         let path = segments::segment_path(journal_dir, segment);
         let failed = |error| JournalError::io("cannot read", &path, error);
         let file = File::open(&path).map_err(failed)?;
-        let known_end = self
-            .holes
-            .iter()
-            .find(|hole| hole.segment == segment && hole.to == u32::MAX)
-            .map_or(u64::MAX, |hole| u64::from(hole.from));
+        let known_end =
+            self.holes.iter().find(|hole| hole.segment == segment && hole.to == u32::MAX).map_or(u64::MAX, |hole| u64::from(hole.from));
         self.followed.push(path.clone());
         let mut scan = Scan::new(&file, Expect::Segment(segment), 0, known_end).map_err(failed)?;
         // Frames after a place that is no frame: judged when it is known what all follows.
@@ -117,20 +97,11 @@ impl Catalog {
                 Step::Damage { from, to, group } => {
                     broken = true;
                     groups.extend(group);
-                    self.add_hole(Hole {
-                        segment,
-                        from: from as u32,
-                        to: to.map_or(u32::MAX, |to| to as u32),
-                    });
+                    self.add_hole(Hole { segment, from: from as u32, to: to.map_or(u32::MAX, |to| to as u32) });
                 }
-                Step::Frame { header, .. }
-                    if self.holes.iter().any(|hole| hole.covers(header.place)) => {}
-                Step::Frame { header, .. } if broken => {
-                    after_hole.push((header, scan.frame_bytes().to_vec()))
-                }
-                Step::Frame { header, .. } => {
-                    self.apply(&header, keys.of(&header), scan.frame_bytes())
-                }
+                Step::Frame { header, .. } if self.holes.iter().any(|hole| hole.covers(header.place)) => {}
+                Step::Frame { header, .. } if broken => after_hole.push((header, scan.frame_bytes().to_vec())),
+                Step::Frame { header, .. } => self.apply(&header, keys.of(&header), scan.frame_bytes()),
             }
         }
         // One group was torn when the power went: what hangs in the air of it was never acknowledged. More than one group: the disk
@@ -138,17 +109,10 @@ impl Catalog {
         groups.extend(after_hole.iter().map(|(header, _)| header.group));
         let torn = groups.windows(2).all(|pair| pair[0] == pair[1]);
         for (header, mut bytes) in after_hole {
-            let expected = self
-                .tracks
-                .get(&header.track)
-                .map_or(0, |entry| entry.counter);
+            let expected = self.tracks.get(&header.track).map_or(0, |entry| entry.counter);
             if torn && header.track != TrackId::JOURNAL && header.counter > expected {
                 let end = header.place.offset + header.frame_bytes() as u32;
-                self.add_hole(Hole {
-                    segment,
-                    from: header.place.offset,
-                    to: end,
-                });
+                self.add_hole(Hole { segment, from: header.place.offset, to: end });
             } else {
                 self.apply(&header, keys.of(&header), &mut bytes);
             }
@@ -157,8 +121,12 @@ impl Catalog {
     }
 
     fn add_hole(&mut self, hole: Hole) {
-        if !self.holes.contains(&hole) {
-            self.holes.push(hole);
+        if self.holes.contains(&hole) {
+            return;
+        }
+        match self.holes.last_mut() {
+            Some(last) if last.segment == hole.segment && last.to == hole.from => last.to = hole.to,
+            _ => self.holes.push(hole),
         }
     }
 
@@ -194,9 +162,7 @@ impl Catalog {
                     entry.first_segment = header.place.segment;
                 }
                 if header.kind == FrameKind::Open {
-                    entry.opened_at_ns = plain
-                        .and_then(|plain| plain.first_chunk::<8>())
-                        .map_or(0, |at| i64::from_le_bytes(*at));
+                    entry.opened_at_ns = plain.and_then(|plain| plain.first_chunk::<8>()).map_or(0, |at| i64::from_le_bytes(*at));
                 }
                 if matches!(header.kind, FrameKind::Open | FrameKind::Update) {
                     entry.header = header.place;
@@ -211,11 +177,7 @@ impl Catalog {
     }
 
     /// Applies what was appended to a track file after the checkpoint.
-    fn follow_track_file(
-        &mut self,
-        journal_dir: &Path,
-        track: TrackId,
-    ) -> Result<(), JournalError> {
+    fn follow_track_file(&mut self, journal_dir: &Path, track: TrackId) -> Result<(), JournalError> {
         let path = segments::track_path(journal_dir, track);
         let failed = |error| JournalError::io("cannot read", &path, error);
         let file = match File::open(&path) {
@@ -225,19 +187,19 @@ impl Catalog {
         };
         self.followed.push(path.clone());
         let entry = self.tracks.entry(track).or_default();
-        let mut scan =
-            Scan::new(&file, Expect::Track(track), entry.file_bytes, u64::MAX).map_err(failed)?;
+        let mut scan = Scan::new(&file, Expect::Track(track), entry.file_bytes, u64::MAX).map_err(failed)?;
         let mut torn = false;
         while let Some(step) = scan.next().map_err(failed)? {
             match step {
-                Step::Damage { to, .. } => torn |= to.is_none(),
+                Step::Damage { .. } => torn = true,
+                // The segment is still there: it was never emptied completely, and all of this comes once more.
+                Step::Frame { header, .. } if torn && segments::segment_path(journal_dir, header.place.segment).exists() => break,
                 Step::Frame { header, at } => {
+                    torn = false;
                     if header.place <= entry.file_last {
                         continue;
                     }
-                    if matches!(header.kind, FrameKind::Open | FrameKind::Update)
-                        && header.place >= entry.header
-                    {
+                    if matches!(header.kind, FrameKind::Open | FrameKind::Update) && header.place >= entry.header {
                         entry.header = header.place;
                         entry.header_in_file = at + 1;
                     }
@@ -281,11 +243,7 @@ impl<'k> Keys<'k> {
 }
 
 /// The checkpoint that opens this segment, if it is whole.
-fn read_checkpoint(
-    journal_dir: &Path,
-    segment: u64,
-    journal_key: &LessSafeKey,
-) -> Result<Option<Checkpoint>, JournalError> {
+fn read_checkpoint(journal_dir: &Path, segment: u64, journal_key: &LessSafeKey) -> Result<Option<Checkpoint>, JournalError> {
     let path = segments::segment_path(journal_dir, segment);
     let failed = |error| JournalError::io("cannot read", &path, error);
     let file = match File::open(&path) {
@@ -303,19 +261,11 @@ fn read_checkpoint(
 }
 
 /// Where the frame at a place of a track is to be found: in its track file, or still in a segment.
-pub(crate) fn locate(
-    journal_dir: &Path,
-    track: TrackId,
-    place: frame::Place,
-    in_file: u64,
-) -> (PathBuf, u64) {
+pub(crate) fn locate(journal_dir: &Path, track: TrackId, place: frame::Place, in_file: u64) -> (PathBuf, u64) {
     if in_file > 0 {
         (segments::track_path(journal_dir, track), in_file - 1)
     } else {
-        (
-            segments::segment_path(journal_dir, place.segment),
-            u64::from(place.offset),
-        )
+        (segments::segment_path(journal_dir, place.segment), u64::from(place.offset))
     }
 }
 
@@ -339,19 +289,14 @@ pub(crate) fn read_frame(
     let Some(header) = FrameHeader::decode(&bytes) else {
         return Ok(None);
     };
-    if header.track != track
-        || header.place != place
-        || at + header.frame_bytes() as u64 > file.metadata()?.len()
-    {
+    if header.track != track || header.place != place || at + header.frame_bytes() as u64 > file.metadata()?.len() {
         return Ok(None);
     }
     bytes.resize(header.frame_bytes(), 0);
     if read_whole(&file, &mut bytes, at)? < header.frame_bytes() || !frame::crc_holds(&bytes) {
         return Ok(None);
     }
-    Ok(frame::open(key, &header, &mut bytes)
-        .map(<[u8]>::to_vec)
-        .map(|plain| (header, plain)))
+    Ok(frame::open(key, &header, &mut bytes).map(<[u8]>::to_vec).map(|plain| (header, plain)))
 }
 
 /// Reads up to the end of the file; gives how many bytes there were.

@@ -75,10 +75,7 @@ pub fn check(journal_dir: &Path) -> Result<CheckReport, JournalError> {
 
 fn look(journal_dir: &Path) -> Result<CheckReport, JournalError> {
     let listing = segments::list_files(journal_dir)?;
-    let mut walk = Walk {
-        segments: listing.segments.clone(),
-        ..Walk::default()
-    };
+    let mut walk = Walk { segments: listing.segments.clone(), ..Walk::default() };
     for (track, _) in &listing.track_files {
         let path = segments::track_path(journal_dir, *track);
         let walked = walk.walk(&path, Expect::Track(*track))?;
@@ -93,9 +90,7 @@ fn look(journal_dir: &Path) -> Result<CheckReport, JournalError> {
     for (nth, segment) in listing.segments.iter().enumerate() {
         let path = segments::segment_path(journal_dir, *segment);
         let walked = walk.walk(&path, Expect::Segment(*segment))?;
-        let next_run = listing.segments[nth + 1..]
-            .iter()
-            .find_map(|next| run_of(journal_dir, *next));
+        let next_run = listing.segments[nth + 1..].iter().find_map(|next| run_of(journal_dir, *next));
         walk.judge_segment(&path, walked, next_run);
         walk.report.segments += 1;
     }
@@ -108,11 +103,7 @@ fn look(journal_dir: &Path) -> Result<CheckReport, JournalError> {
 /// The run that began this segment.
 fn run_of(journal_dir: &Path, segment: u64) -> Option<u64> {
     let file = File::open(segments::segment_path(journal_dir, segment)).ok()?;
-    match Scan::new(&file, Expect::Segment(segment), 0, u64::MAX)
-        .ok()?
-        .next()
-        .ok()??
-    {
+    match Scan::new(&file, Expect::Segment(segment), 0, u64::MAX).ok()?.next().ok()?? {
         Step::Frame { header, .. } => Some(header.boot),
         Step::Damage { .. } => None,
     }
@@ -121,11 +112,7 @@ fn run_of(journal_dir: &Path, segment: u64) -> Option<u64> {
 impl Walk {
     fn fault(&mut self, file: &Path, offset: u64, why: impl Into<String>) {
         if self.report.fault.is_none() {
-            self.report.fault = Some(Fault {
-                file: file.display().to_string(),
-                offset,
-                why: why.into(),
-            });
+            self.report.fault = Some(Fault { file: file.display().to_string(), offset, why: why.into() });
         }
     }
 
@@ -151,16 +138,8 @@ impl Walk {
     /// one group follows them. Frames of that group which hang in the air do not count.
     fn judge_segment(&mut self, path: &Path, walked: Walked, next_run: Option<u64>) {
         let first_damage = walked.damages.first().map(|(from, _)| *from);
-        let after = walked
-            .frames
-            .iter()
-            .filter(|(at, _)| first_damage.is_some_and(|from| *at > from))
-            .map(|(_, header)| header.group);
-        let mut groups = walked
-            .damages
-            .iter()
-            .filter_map(|(_, group)| *group)
-            .chain(after);
+        let after = walked.frames.iter().filter(|(at, _)| first_damage.is_some_and(|from| *at > from)).map(|(_, header)| header.group);
+        let mut groups = walked.damages.iter().filter_map(|(_, group)| *group).chain(after);
         let rest = groups.next();
         let one_group = groups.all(|group| Some(group) == rest);
         let run = walked.frames.first().map(|(_, header)| header.boot);
@@ -176,19 +155,11 @@ impl Walk {
         for (nth, (at, header)) in walked.frames.iter().enumerate() {
             let whole_start = first_damage.is_none_or(|from| from > 0);
             if whole_start && (nth == 0) != (header.kind == FrameKind::Checkpoint) {
-                self.fault(
-                    path,
-                    *at,
-                    "a checkpoint must stand at the start of a segment, and only there",
-                );
+                self.fault(path, *at, "a checkpoint must stand at the start of a segment, and only there");
             }
             let hangs = torn
                 && first_damage.is_some_and(|from| *at > from)
-                && self
-                    .newest
-                    .get(&header.track)
-                    .map_or(0, |(_, counter)| counter.wrapping_add(1))
-                    < header.counter;
+                && self.newest.get(&header.track).map_or(0, |(_, counter)| counter.wrapping_add(1)) < header.counter;
             if !hangs {
                 self.follow(path, *at, header);
             }
@@ -206,22 +177,11 @@ impl Walk {
                 return;
             }
             // Between the two lay a segment that was freed: the track was released meanwhile.
-            let freed_between =
-                header.previous > place && !self.segments.contains(&header.previous.segment);
-            if !freed_between
-                && (header.previous != place || header.counter != counter.wrapping_add(1))
-            {
-                self.fault(
-                    path,
-                    at,
-                    format!(
-                        "frame {} of track {} does not follow frame {counter}",
-                        header.counter, header.track
-                    ),
-                );
+            let freed_between = header.previous > place && !self.segments.contains(&header.previous.segment);
+            if !freed_between && (header.previous != place || header.counter != counter.wrapping_add(1)) {
+                self.fault(path, at, format!("frame {} of track {} does not follow frame {counter}", header.counter, header.track));
             }
         }
-        self.newest
-            .insert(header.track, (header.place, header.counter));
+        self.newest.insert(header.track, (header.place, header.counter));
     }
 }

@@ -58,12 +58,7 @@ pub(crate) struct Checkpoint {
 }
 
 /// Encodes without building a [`Checkpoint`] first: the writer has its own tables.
-pub(crate) fn encode<'e>(
-    utc_ns: i64,
-    monotonic_ns: u64,
-    holes: &[Hole],
-    tracks: impl Iterator<Item = (TrackId, &'e Entry)>,
-) -> Vec<u8> {
+pub(crate) fn encode<'e>(utc_ns: i64, monotonic_ns: u64, holes: &[Hole], tracks: impl Iterator<Item = (TrackId, &'e Entry)>) -> Vec<u8> {
     let mut out = vec![0u8; HEAD_BYTES];
     for hole in holes {
         out.extend_from_slice(&hole.segment.to_le_bytes());
@@ -84,12 +79,7 @@ pub(crate) fn encode<'e>(
         out.extend_from_slice(&entry.file_last.segment.to_le_bytes());
         out.extend_from_slice(&entry.file_last.offset.to_le_bytes());
         out.extend_from_slice(&[0; 4]);
-        for number in [
-            entry.header_in_file,
-            entry.file_bytes,
-            entry.file_last_at,
-            entry.first_segment,
-        ] {
+        for number in [entry.header_in_file, entry.file_bytes, entry.file_last_at, entry.first_segment] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&entry.opened_at_ns.to_le_bytes());
@@ -109,11 +99,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
     }
     let tracks = u32_at(bytes, 4) as usize;
     let holes = u32_at(bytes, 24) as usize;
-    if bytes.len()
-        != HEAD_BYTES
-            .checked_add(holes.checked_mul(HOLE_BYTES)?)?
-            .checked_add(tracks.checked_mul(ENTRY_BYTES)?)?
-    {
+    if bytes.len() != HEAD_BYTES.checked_add(holes.checked_mul(HOLE_BYTES)?)?.checked_add(tracks.checked_mul(ENTRY_BYTES)?)? {
         return None;
     }
     let (hole_bytes, track_bytes) = bytes[HEAD_BYTES..].split_at(holes * HOLE_BYTES);
@@ -122,24 +108,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Checkpoint> {
         monotonic_ns: u64_at(bytes, 16),
         holes: hole_bytes
             .chunks_exact(HOLE_BYTES)
-            .map(|hole| Hole {
-                segment: u64_at(hole, 0),
-                from: u32_at(hole, 8),
-                to: u32_at(hole, 12),
-            })
+            .map(|hole| Hole { segment: u64_at(hole, 0), from: u32_at(hole, 8), to: u32_at(hole, 12) })
             .collect(),
-        tracks: track_bytes
-            .chunks_exact(ENTRY_BYTES)
-            .map(decode_entry)
-            .collect(),
+        tracks: track_bytes.chunks_exact(ENTRY_BYTES).map(decode_entry).collect(),
     })
 }
 
 fn decode_entry(bytes: &[u8]) -> (TrackId, Entry) {
-    let place = |at: usize| Place {
-        segment: u64_at(bytes, at),
-        offset: u32_at(bytes, at + 8),
-    };
+    let place = |at: usize| Place { segment: u64_at(bytes, at), offset: u32_at(bytes, at + 8) };
     let mut track = [0u8; 16];
     track.copy_from_slice(&bytes[0..16]);
     let entry = Entry {
@@ -168,48 +144,19 @@ mod tests {
             closed: true,
             counter: 1,
             position: 2,
-            last: Place {
-                segment: 3,
-                offset: 4,
-            },
-            header: Place {
-                segment: 5,
-                offset: 6,
-            },
+            last: Place { segment: 3, offset: 4 },
+            header: Place { segment: 5, offset: 6 },
             header_in_file: 7,
             file_bytes: 8,
-            file_last: Place {
-                segment: 9,
-                offset: 10,
-            },
+            file_last: Place { segment: 9, offset: 10 },
             file_last_at: 11,
             first_segment: 12,
             opened_at_ns: -13,
         };
-        let hole = Hole {
-            segment: 3,
-            from: 8,
-            to: u32::MAX,
-        };
-        let tracks = vec![
-            (TrackId::from_bytes([1; 16]), entry),
-            (TrackId::from_bytes([2; 16]), Entry::default()),
-        ];
-        let bytes = encode(
-            -5,
-            6,
-            &[hole],
-            tracks.iter().map(|(track, entry)| (*track, entry)),
-        );
-        assert_eq!(
-            decode(&bytes),
-            Some(Checkpoint {
-                utc_ns: -5,
-                monotonic_ns: 6,
-                holes: vec![hole],
-                tracks
-            })
-        );
+        let hole = Hole { segment: 3, from: 8, to: u32::MAX };
+        let tracks = vec![(TrackId::from_bytes([1; 16]), entry), (TrackId::from_bytes([2; 16]), Entry::default())];
+        let bytes = encode(-5, 6, &[hole], tracks.iter().map(|(track, entry)| (*track, entry)));
+        assert_eq!(decode(&bytes), Some(Checkpoint { utc_ns: -5, monotonic_ns: 6, holes: vec![hole], tracks }));
         assert_eq!(decode(&bytes[..bytes.len() - 1]), None);
     }
 }

@@ -51,14 +51,10 @@ impl JournalConfig {
 
     pub(crate) fn check(&self) -> Result<(), JournalError> {
         let refuse = |why: &str| Err(JournalError::BadConfig(why.to_owned()));
-        if !(1 << 20..=1 << 30).contains(&self.segment_bytes)
-            || !self.segment_bytes.is_multiple_of(4096)
-        {
+        if !(1 << 20..=1 << 30).contains(&self.segment_bytes) || !self.segment_bytes.is_multiple_of(4096) {
             return refuse("segment_bytes must be a multiple of 4096 from 1048576 to 1073741824");
         }
-        if self.sync_interval < Duration::from_millis(1)
-            || self.sync_interval > Duration::from_secs(10)
-        {
+        if self.sync_interval < Duration::from_millis(1) || self.sync_interval > Duration::from_secs(10) {
             return refuse("sync_interval must be from 1 ms to 10 s");
         }
         if self.live_segments < 2 || self.spare_segments < 1 || self.buffer_bytes < 1 << 20 {

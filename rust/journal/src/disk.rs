@@ -41,10 +41,7 @@ impl DiskFile {
             .mode(0o600)
             .open(path)
             .map_err(|error| JournalError::io("cannot open", path, error))?;
-        Ok(Self {
-            file,
-            path: path.to_path_buf(),
-        })
+        Ok(Self { file, path: path.to_path_buf() })
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {
@@ -132,11 +129,7 @@ pub(crate) fn remove(path: &Path) {
 /// Creates a folder (mode 0700) when absent.
 pub(crate) fn create_folder(path: &Path) -> Result<(), JournalError> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| JournalError::io("cannot create", path, error))
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| JournalError::io("cannot create", path, error))
 }
 
 /// Free bytes for this process on the file system of `path`.
@@ -160,13 +153,7 @@ mod power {
         static LOG: OnceLock<Option<Mutex<File>>> = OnceLock::new();
         LOG.get_or_init(|| {
             let path = std::env::var_os("CALLWARD_POWER_LOG")?;
-            Some(Mutex::new(
-                OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .open(path)
-                    .expect("the power log opens"),
-            ))
+            Some(Mutex::new(OpenOptions::new().create(true).append(true).open(path).expect("the power log opens")))
         })
         .as_ref()
     }
@@ -178,10 +165,7 @@ mod power {
         entry.extend_from_slice(&(name.len() as u16).to_le_bytes());
         entry.extend_from_slice(name);
         entry.extend_from_slice(rest);
-        log.lock()
-            .expect("the power log")
-            .write_all(&entry)
-            .expect("the power log takes an entry");
+        log.lock().expect("the power log").write_all(&entry).expect("the power log takes an entry");
     }
 
     /// Before the write.

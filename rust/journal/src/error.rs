@@ -11,18 +11,12 @@ pub enum JournalError {
     BadTrackId(String),
     /// The operating system refused something.
     #[error("{what} {path}: {source}")]
-    Io {
-        what: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { what: &'static str, path: PathBuf, source: io::Error },
     /// Another process holds the journal.
     #[error("the journal {0} belongs to another running process; stop that one first")]
     Locked(PathBuf),
     /// A key file that others can read.
-    #[error(
-        "the key file {path} has mode {mode:o}; make it readable by its owner only (chmod 600)"
-    )]
+    #[error("the key file {path} has mode {mode:o}; make it readable by its owner only (chmod 600)")]
     LooseKey { path: PathBuf, mode: u32 },
     /// The host key does not fit, is missing or has a wrong length.
     #[error("the host key {path} {why}")]
@@ -38,11 +32,7 @@ pub enum JournalError {
     TooManyTracks(usize),
     /// A header, statistics or mark that is too long.
     #[error("{what} has {bytes} bytes; at most {limit} are kept")]
-    TooLong {
-        what: &'static str,
-        bytes: usize,
-        limit: usize,
-    },
+    TooLong { what: &'static str, bytes: usize, limit: usize },
     /// The track is there already.
     #[error("track {0} exists already")]
     TrackExists(crate::TrackId),
@@ -57,11 +47,7 @@ pub enum JournalError {
     KeyDamaged(crate::TrackId),
     /// Something stored is not what was written.
     #[error("{path} is damaged at byte {offset}: {why}")]
-    Damaged {
-        path: PathBuf,
-        offset: u64,
-        why: String,
-    },
+    Damaged { path: PathBuf, offset: u64, why: String },
     /// The journal was closed.
     #[error("the journal is closed")]
     Closed,
@@ -69,10 +55,6 @@ pub enum JournalError {
 
 impl JournalError {
     pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            what,
-            path: path.to_path_buf(),
-            source,
-        }
+        Self::Io { what, path: path.to_path_buf(), source }
     }
 }

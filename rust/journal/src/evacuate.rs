@@ -53,19 +53,10 @@ struct Found {
 pub(crate) fn evacuate(journal_dir: &Path, job: Job) -> Outcome {
     let segments = job.segments.clone();
     match run(journal_dir, job) {
-        Ok(tracks) => Outcome {
-            segments,
-            tracks,
-            failed: None,
-        },
-        Err((path, error)) => Outcome {
-            segments,
-            tracks: Vec::new(),
-            failed: Some(format!(
-                "cannot empty old segments: {}: {error}",
-                path.display()
-            )),
-        },
+        Ok(tracks) => Outcome { segments, tracks, failed: None },
+        Err((path, error)) => {
+            Outcome { segments, tracks: Vec::new(), failed: Some(format!("cannot empty old segments: {}: {error}", path.display())) }
+        }
     }
 }
 
@@ -82,16 +73,8 @@ fn run(journal_dir: &Path, job: Job) -> Result<Vec<(TrackId, FileState)>, (PathB
                 continue;
             };
             let counts = !job.holes.iter().any(|hole| hole.covers(header.place));
-            if counts
-                && job
-                    .tracks
-                    .get(&header.track)
-                    .is_some_and(|known| header.place > known.last)
-            {
-                found.entry(header.track).or_default().push(Found {
-                    segment: *segment,
-                    header,
-                });
+            if counts && job.tracks.get(&header.track).is_some_and(|known| header.place > known.last) {
+                found.entry(header.track).or_default().push(Found { segment: *segment, header });
             }
         }
         files.insert(*segment, file);
@@ -115,15 +98,11 @@ fn append(
 ) -> Result<FileState, (PathBuf, io::Error)> {
     let path = segments::track_path(journal_dir, track);
     let failed = |error| (path.clone(), error);
-    let file = DiskFile::open(&path)
-        .map_err(|error| (path.clone(), io::Error::other(error.to_string())))?;
+    let file = DiskFile::open(&path).map_err(|error| (path.clone(), io::Error::other(error.to_string())))?;
     if file.len().map_err(failed)? > known.bytes {
         file.truncate(known.bytes);
     }
-    let mut state = FileState {
-        header: None,
-        ..known
-    };
+    let mut state = FileState { header: None, ..known };
     let mut buffer = Vec::new();
     let mut buffer_at = state.bytes;
     for one in frames {
@@ -131,13 +110,7 @@ fn append(
         buffer.resize(start + one.header.frame_bytes(), 0);
         let whole = files
             .get(&one.segment)
-            .map_or(Ok(0), |source| {
-                read_whole(
-                    source,
-                    &mut buffer[start..],
-                    u64::from(one.header.place.offset),
-                )
-            })
+            .map_or(Ok(0), |source| read_whole(source, &mut buffer[start..], u64::from(one.header.place.offset)))
             .map_err(failed)?;
         if whole < one.header.frame_bytes() || !frame::crc_holds(&buffer[start..]) {
             buffer.truncate(start);

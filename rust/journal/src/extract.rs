@@ -45,17 +45,9 @@ impl Spool {
     fn beside(output: &Path, what: &str) -> io::Result<Self> {
         let path = beside(output, what);
         let _ = fs::remove_file(&path);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         fs::remove_file(&path)?;
-        Ok(Self {
-            writer: BufWriter::with_capacity(256 << 10, file),
-            bytes: 0,
-        })
+        Ok(Self { writer: BufWriter::with_capacity(256 << 10, file), bytes: 0 })
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -74,10 +66,7 @@ impl Spool {
     /// Appends everything to `out`, and to the digest.
     fn pour(mut self, out: &mut File, sum: &mut digest::Context) -> io::Result<()> {
         self.writer.flush()?;
-        let mut file = self
-            .writer
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?;
+        let mut file = self.writer.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.seek(SeekFrom::Start(0))?;
         let mut buffer = vec![0u8; COPY_BYTES];
         loop {
@@ -143,13 +132,7 @@ impl Gathered {
     fn restart(&mut self) -> io::Result<()> {
         self.table.clear()?;
         self.payloads.clear()?;
-        (
-            self.packets,
-            self.malformed,
-            self.missing,
-            self.marks_dropped,
-            self.last_ns,
-        ) = (0, 0, 0, 0, 0);
+        (self.packets, self.malformed, self.missing, self.marks_dropped, self.last_ns) = (0, 0, 0, 0, 0);
         (self.session, self.meta, self.stats) = (Value::Null, json!({}), Value::Null);
         self.payload_types.clear();
         self.marks.clear();
@@ -163,11 +146,7 @@ impl Gathered {
             TrackPart::Header { at_ns, json } => self.take_header(at_ns, json),
             TrackPart::Missing { bytes, .. } => {
                 self.missing += bytes;
-                let at_ns = if self.last_ns > 0 {
-                    self.last_ns
-                } else {
-                    self.started_at_ns.unwrap_or(0)
-                };
+                let at_ns = if self.last_ns > 0 { self.last_ns } else { self.started_at_ns.unwrap_or(0) };
                 self.mark(json!({"at_ns": at_ns, "kind": "missing", "bytes": bytes}));
             }
             TrackPart::End { at_ns, json } => {
@@ -218,11 +197,8 @@ impl Gathered {
         };
         if packet.csrc != self.csrc {
             self.csrc = packet.csrc.to_vec();
-            let sources: Vec<u32> = packet
-                .csrc
-                .chunks_exact(4)
-                .map(|four| u32::from_be_bytes([four[0], four[1], four[2], four[3]]))
-                .collect();
+            let sources: Vec<u32> =
+                packet.csrc.chunks_exact(4).map(|four| u32::from_be_bytes([four[0], four[1], four[2], four[3]])).collect();
             self.mark(json!({"at_ns": arrival_ns, "kind": "csrc", "csrc": sources}));
         }
         let mut row = [0u8; 32];
@@ -257,10 +233,7 @@ impl Gathered {
 
     fn header(&mut self, track: TrackId, complete: bool, sha256: &str) -> Vec<u8> {
         let mut header = Map::new();
-        let ended = self
-            .ended_at_ns
-            .or((self.last_ns > 0).then_some(self.last_ns))
-            .or(self.started_at_ns);
+        let ended = self.ended_at_ns.or((self.last_ns > 0).then_some(self.last_ns)).or(self.started_at_ns);
         if self.stats.is_null() {
             self.stats = json!({"packets": self.packets, "bytes": self.payloads.bytes, "first_at_ns": self.first_ns, "last_at_ns": self.first_ns.map(|_| self.last_ns)});
         }
@@ -270,14 +243,8 @@ impl Gathered {
         header.insert("complete".into(), json!(complete));
         header.insert("started_at_ns".into(), json!(self.started_at_ns));
         header.insert("ended_at_ns".into(), json!(ended));
-        header.insert(
-            "payload_types".into(),
-            Value::Array(std::mem::take(&mut self.payload_types)),
-        );
-        header.insert(
-            "marks".into(),
-            Value::Array(std::mem::take(&mut self.marks)),
-        );
+        header.insert("payload_types".into(), Value::Array(std::mem::take(&mut self.payload_types)));
+        header.insert("marks".into(), Value::Array(std::mem::take(&mut self.marks)));
         header.insert("marks_dropped".into(), json!(self.marks_dropped));
         header.insert("stats".into(), self.stats.take());
         header.insert("malformed_packets".into(), json!(self.malformed));
@@ -289,13 +256,7 @@ impl Gathered {
 
 /// Writes `output` (by a temporary file beside it and a rename). Works from the files alone, also while the owner runs.
 /// An open track is refused with `StillOpen` unless `partial`.
-pub fn extract(
-    journal_dir: &Path,
-    keys_dir: &Path,
-    track: TrackId,
-    output: &Path,
-    partial: bool,
-) -> Result<Extracted, JournalError> {
+pub fn extract(journal_dir: &Path, keys_dir: &Path, track: TrackId, output: &Path, partial: bool) -> Result<Extracted, JournalError> {
     let failed = |error| JournalError::io("cannot write", output, error);
     let gathered = std::cell::RefCell::new(Gathered::beside(output).map_err(failed)?);
     let trouble = std::cell::RefCell::new(None);
@@ -311,35 +272,20 @@ pub fn extract(
         return Err(failed(error));
     }
     let scratch = beside(output, "part");
-    let written =
-        write(gathered.into_inner(), track, reading.complete, &scratch).and_then(|extracted| {
-            fs::rename(&scratch, output)?;
-            Ok(extracted)
-        });
+    let written = write(gathered.into_inner(), track, reading.complete, &scratch).and_then(|extracted| {
+        fs::rename(&scratch, output)?;
+        Ok(extracted)
+    });
     written.map_err(|error| {
         let _ = fs::remove_file(&scratch);
         failed(error)
     })
 }
 
-fn write(
-    mut gathered: Gathered,
-    track: TrackId,
-    complete: bool,
-    scratch: &Path,
-) -> io::Result<Extracted> {
-    let mut out = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(scratch)?;
-    let (packets, payload_bytes, malformed_packets, missing_bytes) = (
-        gathered.packets,
-        gathered.payloads.bytes,
-        gathered.malformed,
-        gathered.missing,
-    );
+fn write(mut gathered: Gathered, track: TrackId, complete: bool, scratch: &Path) -> io::Result<Extracted> {
+    let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(scratch)?;
+    let (packets, payload_bytes, malformed_packets, missing_bytes) =
+        (gathered.packets, gathered.payloads.bytes, gathered.malformed, gathered.missing);
     // The digest always has 64 characters: the header's length is known before its value is.
     let placeholder = "0".repeat(64);
     let header = gathered.header(track, complete, &placeholder);
@@ -350,35 +296,16 @@ fn write(
     out.write_all(&count)?;
     gathered.table.pour(&mut out, &mut sum)?;
     gathered.payloads.pour(&mut out, &mut sum)?;
-    let sha256: String = sum
-        .finish()
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha256: String = sum.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let tail = format!("\"sha256\":\"{placeholder}\"");
     let text = String::from_utf8(header).map_err(io::Error::other)?;
-    let at = text
-        .rfind(&tail)
-        .ok_or_else(|| io::Error::other("the header lost its digest"))?;
-    let text = format!(
-        "{}\"sha256\":\"{sha256}\"{}",
-        &text[..at],
-        &text[at + tail.len()..]
-    );
+    let at = text.rfind(&tail).ok_or_else(|| io::Error::other("the header lost its digest"))?;
+    let text = format!("{}\"sha256\":\"{sha256}\"{}", &text[..at], &text[at + tail.len()..]);
     let mut head = b"CWTRACK1".to_vec();
     head.extend_from_slice(&(padded as u32).to_le_bytes());
     head.extend_from_slice(text.as_bytes());
     head.resize(12 + padded, b' ');
     out.seek(SeekFrom::Start(0))?;
     out.write_all(&head)?;
-    Ok(Extracted {
-        track: track.to_string(),
-        packets,
-        payload_bytes,
-        complete,
-        sha256,
-        malformed_packets,
-        missing_bytes,
-    })
+    Ok(Extracted { track: track.to_string(), packets, payload_bytes, complete, sha256, malformed_packets, missing_bytes })
 }

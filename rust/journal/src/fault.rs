@@ -39,19 +39,14 @@ mod on {
     }
 
     fn number(text: &str) -> u64 {
-        text.parse()
-            .unwrap_or_else(|_| panic!("CALLWARD_FAULT: {text:?} is not a number"))
+        text.parse().unwrap_or_else(|_| panic!("CALLWARD_FAULT: {text:?} is not a number"))
     }
 
     fn plan() -> &'static Plan {
         static PLAN: OnceLock<Plan> = OnceLock::new();
         PLAN.get_or_init(|| {
             let mut plan = Plan::default();
-            for word in std::env::var("CALLWARD_FAULT")
-                .unwrap_or_default()
-                .split(',')
-                .filter(|word| !word.is_empty())
-            {
+            for word in std::env::var("CALLWARD_FAULT").unwrap_or_default().split(',').filter(|word| !word.is_empty()) {
                 if let Some(rest) = word.strip_prefix("kill@") {
                     let (name, nth) = rest.split_once(':').unwrap_or((rest, "1"));
                     plan.kill = Some((name.to_owned(), number(nth)));
@@ -82,17 +77,11 @@ mod on {
         if wanted != name {
             return;
         }
-        let mut passed = plan
-            .passed
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut passed = plan.passed.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let count = passed.entry(name.to_owned()).or_insert(0);
         *count += 1;
         if *count == *nth {
-            let _ = rustix::process::kill_process(
-                rustix::process::getpid(),
-                rustix::process::Signal::KILL,
-            );
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             std::thread::sleep(Duration::from_secs(10));
         }
     }
@@ -102,9 +91,7 @@ mod on {
         let plan = plan();
         let count = plan.writes.fetch_add(1, Ordering::Relaxed) + 1;
         match plan.enospc {
-            Some((from, many)) if count >= from && count < from + many => {
-                Err(io::Error::from_raw_os_error(28))
-            }
+            Some((from, many)) if count >= from && count < from + many => Err(io::Error::from_raw_os_error(28)),
             _ => Ok(()),
         }
     }

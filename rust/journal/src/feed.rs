@@ -61,15 +61,7 @@ pub struct Feed {
 impl Feed {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let (returned_to, returns) = crossbeam_channel::bounded(64);
-        Self {
-            shared,
-            batch: Vec::new(),
-            batch_bytes: 0,
-            pool: Vec::new(),
-            returns,
-            returned_to,
-            dropped: HashMap::new(),
-        }
+        Self { shared, batch: Vec::new(), batch_bytes: 0, pool: Vec::new(), returns, returned_to, dropped: HashMap::new() }
     }
 
     /// An empty buffer, from the pool when there is one.
@@ -104,10 +96,7 @@ impl Feed {
         if !self.dropped.is_empty() {
             self.mark_dropped();
         }
-        self.shared.send(Command::Batch {
-            blocks: std::mem::take(&mut self.batch),
-            back: self.returned_to.clone(),
-        });
+        self.shared.send(Command::Batch { blocks: std::mem::take(&mut self.batch), back: self.returned_to.clone() });
         self.batch_bytes = 0;
         Vec::new()
     }
@@ -129,51 +118,34 @@ impl Feed {
     }
 
     fn drop_batch(&mut self) -> Vec<Overflow> {
-        let now_ns = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_nanos() as i64);
+        let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
         let mut lost = Vec::with_capacity(self.batch.len());
         for mut block in self.batch.drain(..) {
             let packets = block.buffer.packets;
-            lost.push(Overflow {
-                slot: block.slot,
-                packets,
-            });
-            let entry = self.dropped.entry(block.slot).or_insert(Dropped {
-                since_ns: now_ns,
-                packets: 0,
-            });
+            lost.push(Overflow { slot: block.slot, packets });
+            let entry = self.dropped.entry(block.slot).or_insert(Dropped { since_ns: now_ns, packets: 0 });
             entry.packets += u64::from(packets);
             block.buffer.clear();
             self.pool.push(block.buffer);
         }
         self.batch_bytes = 0;
-        self.shared
-            .count_overflow(lost.iter().map(|one| u64::from(one.packets)).sum());
+        self.shared.count_overflow(lost.iter().map(|one| u64::from(one.packets)).sum());
         lost
     }
 
     fn mark_dropped(&mut self) {
-        let now_ns = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_nanos() as i64);
+        let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64);
         let marks: Vec<Block> = self
             .dropped
             .drain()
             .map(|(slot, dropped)| {
                 let mut buffer = BlockBuffer::default();
-                let json = format!(
-                    "{{\"kind\":\"overflow\",\"since_ns\":{},\"packets\":{}}}",
-                    dropped.since_ns, dropped.packets
-                );
+                let json = format!("{{\"kind\":\"overflow\",\"since_ns\":{},\"packets\":{}}}", dropped.since_ns, dropped.packets);
                 buffer.push_mark(now_ns, json.as_bytes());
                 Block { slot, buffer }
             })
             .collect();
-        let bytes: u64 = marks
-            .iter()
-            .map(|block| block.buffer.data.len() as u64)
-            .sum();
+        let bytes: u64 = marks.iter().map(|block| block.buffer.data.len() as u64).sum();
         // The marks are small; they may pass the bound so that they are never lost themselves.
         self.shared.reserve_always(bytes);
         self.batch_bytes += bytes;

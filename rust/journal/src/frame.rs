@@ -54,10 +54,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) const NOWHERE: Place = Place {
-        segment: 0,
-        offset: 0,
-    };
+    pub(crate) const NOWHERE: Place = Place { segment: 0, offset: 0 };
 
     pub(crate) fn is_nowhere(&self) -> bool {
         self.segment == 0
@@ -99,12 +96,7 @@ impl FrameHeader {
 
     /// Where this track's records go on.
     pub(crate) fn end_position(&self) -> u64 {
-        self.position
-            + if self.kind == FrameKind::Audio {
-                self.plain_bytes()
-            } else {
-                0
-            }
+        self.position + if self.kind == FrameKind::Audio { self.plain_bytes() } else { 0 }
     }
 
     fn nonce(&self) -> Nonce {
@@ -147,17 +139,11 @@ impl FrameHeader {
             length,
             kind: FrameKind::of(bytes[12])?,
             group: u16::from_le_bytes([bytes[14], bytes[15]]),
-            place: Place {
-                segment: u64_at(bytes, 16),
-                offset: u32_at(bytes, 24),
-            },
+            place: Place { segment: u64_at(bytes, 16), offset: u32_at(bytes, 24) },
             counter: u32_at(bytes, 28),
             boot: u64_at(bytes, 32),
             position: u64_at(bytes, 40),
-            previous: Place {
-                segment: u64_at(bytes, 48),
-                offset: u32_at(bytes, 56),
-            },
+            previous: Place { segment: u64_at(bytes, 48), offset: u32_at(bytes, 56) },
             packets: u32_at(bytes, 60),
             track: TrackId::from_bytes(track),
         })
@@ -186,12 +172,7 @@ pub(crate) const fn frame_bytes_of(plain_bytes: usize) -> usize {
 }
 
 /// Encrypts and frames `parts`, one after the other, at the end of `out`. `header.length` is set here.
-pub(crate) fn append(
-    out: &mut Vec<u8>,
-    mut header: FrameHeader,
-    key: &LessSafeKey,
-    parts: &[&[u8]],
-) {
+pub(crate) fn append(out: &mut Vec<u8>, mut header: FrameHeader, key: &LessSafeKey, parts: &[&[u8]]) {
     let start = out.len();
     let plain: usize = parts.iter().map(|part| part.len()).sum();
     header.length = (plain + TAG_BYTES) as u32;
@@ -204,9 +185,8 @@ pub(crate) fn append(
     }
     let body = &mut out[start + HEADER_BYTES..];
     // ring fails only beyond 2^36 bytes; a frame never gets there.
-    let tag = key
-        .seal_in_place_separate_tag(header.nonce(), Aad::from(&head[4..]), body)
-        .expect("a frame is far below the limit of AES-GCM");
+    let tag =
+        key.seal_in_place_separate_tag(header.nonce(), Aad::from(&head[4..]), body).expect("a frame is far below the limit of AES-GCM");
     out.extend_from_slice(tag.as_ref());
     out.resize(start + frame_bytes_of(plain), 0);
     let crc = crc32c::crc32c(&out[start + 4..]);
@@ -219,17 +199,11 @@ pub(crate) fn crc_holds(frame: &[u8]) -> bool {
 }
 
 /// Decrypts a frame in place; None when it is not what was written with this key.
-pub(crate) fn open<'f>(
-    key: &LessSafeKey,
-    header: &FrameHeader,
-    frame: &'f mut [u8],
-) -> Option<&'f [u8]> {
+pub(crate) fn open<'f>(key: &LessSafeKey, header: &FrameHeader, frame: &'f mut [u8]) -> Option<&'f [u8]> {
     let mut aad = [0u8; HEADER_BYTES - 4];
     aad.copy_from_slice(frame.get(4..HEADER_BYTES)?);
     let sealed = frame.get_mut(HEADER_BYTES..HEADER_BYTES + header.length as usize)?;
-    let plain = key
-        .open_in_place(header.nonce(), Aad::from(&aad[..]), sealed)
-        .ok()?;
+    let plain = key.open_in_place(header.nonce(), Aad::from(&aad[..]), sealed).ok()?;
     Some(plain)
 }
 
@@ -247,17 +221,11 @@ mod tests {
             length: 0,
             kind: FrameKind::Audio,
             group: 3,
-            place: Place {
-                segment: 3,
-                offset: 4096,
-            },
+            place: Place { segment: 3, offset: 4096 },
             counter: 9,
             boot: 77,
             position: 1000,
-            previous: Place {
-                segment: 2,
-                offset: 80,
-            },
+            previous: Place { segment: 2, offset: 80 },
             packets: 1,
             track: TrackId::from_bytes([5; 16]),
         };

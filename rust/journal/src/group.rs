@@ -57,11 +57,8 @@ impl Writer {
     /// Turns what waits into frames. False: no room for all of it; the rest stays where it is.
     fn encode(&mut self) -> bool {
         let batches = std::mem::take(&mut self.batches);
-        let complete = self.encode_released()
-            && self.encode_headers()
-            && self.encode_audio(&batches)
-            && self.encode_closes()
-            && self.encode_anchor();
+        let complete =
+            self.encode_released() && self.encode_headers() && self.encode_audio(&batches) && self.encode_closes() && self.encode_anchor();
         self.batches = batches;
         complete
     }
@@ -72,11 +69,7 @@ impl Writer {
             if !self.make_room(frame_bytes_of(many * 16)) {
                 return false;
             }
-            let ids: Vec<u8> = self
-                .released
-                .drain(..many)
-                .flat_map(|track| *track.bytes())
-                .collect();
+            let ids: Vec<u8> = self.released.drain(..many).flat_map(|track| *track.bytes()).collect();
             self.put_own(FrameKind::Released, &ids);
         }
         true
@@ -98,18 +91,13 @@ impl Writer {
     fn answer_header(&mut self, note: Note, writable: bool) {
         let track = self.track_of(note.index);
         match note.done {
-            NoteDone::Header(done) if writable => {
-                self.callbacks.push(Box::new(move || done(Ok(()))))
-            }
+            NoteDone::Header(done) if writable => self.callbacks.push(Box::new(move || done(Ok(())))),
             other => other.fail(track.map_or(JournalError::Closed, JournalError::KeyDamaged)),
         }
     }
 
     fn track_of(&self, index: u32) -> Option<TrackId> {
-        self.tracks
-            .get(index as usize)?
-            .as_ref()
-            .map(|track| track.shared.track)
+        self.tracks.get(index as usize)?.as_ref().map(|track| track.shared.track)
     }
 
     fn encode_audio(&mut self, batches: &[Batch]) -> bool {
@@ -132,11 +120,7 @@ impl Writer {
                     let buffer = &batches[*batch as usize].blocks[*place as usize].buffer;
                     let data = &buffer.data[next_skip..];
                     if bytes + data.len() <= limit {
-                        packets += if next_skip == 0 {
-                            buffer.packets
-                        } else {
-                            packets_in(data)
-                        };
+                        packets += if next_skip == 0 { buffer.packets } else { packets_in(data) };
                         bytes += data.len();
                         parts.push(data);
                         next_taken += 1;
@@ -190,9 +174,7 @@ impl Writer {
                 continue;
             };
             track.entry.closed = true;
-            let closed = ClosedTrack {
-                acked_bytes: track.entry.position,
-            };
+            let closed = ClosedTrack { acked_bytes: track.entry.position };
             let shared = track.shared.clone();
             if let NoteDone::Close(done) = note.done {
                 self.callbacks.push(Box::new(move || {
@@ -229,18 +211,8 @@ impl Writer {
     }
 
     /// Frames these parts for a track. The room was made before. False: the track cannot be written any more.
-    fn put(
-        &mut self,
-        index: u32,
-        kind: FrameKind,
-        packets: u32,
-        record_bytes: u64,
-        parts: &[&[u8]],
-    ) -> bool {
-        let place = Place {
-            segment: self.current.segment,
-            offset: (self.current.at + self.buffer.len() as u64) as u32,
-        };
+    fn put(&mut self, index: u32, kind: FrameKind, packets: u32, record_bytes: u64, parts: &[&[u8]]) -> bool {
+        let place = Place { segment: self.current.segment, offset: (self.current.at + self.buffer.len() as u64) as u32 };
         let Some(Some(track)) = self.tracks.get_mut(index as usize) else {
             return false;
         };
@@ -282,10 +254,7 @@ impl Writer {
             length: 0,
             kind,
             group: self.group_number,
-            place: Place {
-                segment: self.current.segment,
-                offset: (self.current.at + self.buffer.len() as u64) as u32,
-            },
+            place: Place { segment: self.current.segment, offset: (self.current.at + self.buffer.len() as u64) as u32 },
             counter: self.journal_counter,
             boot: self.boot,
             position: 0,
@@ -329,18 +298,9 @@ impl Writer {
 
     /// The table of all tracks, into the buffer.
     pub(crate) fn put_checkpoint(&mut self) {
-        let known = self
-            .tracks
-            .iter()
-            .flatten()
-            .filter(|track| !track.entry.last.is_nowhere())
-            .map(|track| (track.shared.track, &track.entry));
-        let plain = checkpoint::encode(
-            clock::utc_ns(),
-            self.started.elapsed().as_nanos() as u64,
-            &self.holes,
-            known,
-        );
+        let known =
+            self.tracks.iter().flatten().filter(|track| !track.entry.last.is_nowhere()).map(|track| (track.shared.track, &track.entry));
+        let plain = checkpoint::encode(clock::utc_ns(), self.started.elapsed().as_nanos() as u64, &self.holes, known);
         self.put_own(FrameKind::Checkpoint, &plain);
     }
 
@@ -367,10 +327,7 @@ impl Writer {
     fn publish(&mut self, complete: bool) {
         for index in self.written_tracks.drain(..) {
             if let Some(Some(track)) = self.tracks.get(index as usize) {
-                track
-                    .shared
-                    .acked
-                    .store(track.entry.position, Ordering::Release);
+                track.shared.acked.store(track.entry.position, Ordering::Release);
             }
         }
         for callback in self.callbacks.drain(..) {
@@ -394,17 +351,14 @@ impl Writer {
 
     /// Without room, who wants to open a track learns it now; open tracks wait for the disk.
     fn refuse_opens(&mut self) {
-        let (opens, others) = std::mem::take(&mut self.headers)
-            .into_iter()
-            .partition::<Vec<_>, _>(|note| note.kind == FrameKind::Open);
+        let (opens, others) = std::mem::take(&mut self.headers).into_iter().partition::<Vec<_>, _>(|note| note.kind == FrameKind::Open);
         self.headers = others;
         for note in opens {
             let Some(track) = self.track_of(note.index) else {
                 continue;
             };
             self.forget_track(track);
-            note.done
-                .fail(JournalError::NoSpace("the disk is full".into()));
+            note.done.fail(JournalError::NoSpace("the disk is full".into()));
         }
     }
 }
@@ -416,23 +370,13 @@ pub(crate) fn begin_segment(journal_dir: &std::path::Path, spare: u64, segment: 
     disk::sync_folder(&segments::segments_dir(journal_dir));
     fault::point("roll.renamed");
     match DiskFile::open(&path) {
-        Ok(file) => Current {
-            segment,
-            file,
-            at: 0,
-        },
-        Err(error) => disk::die(
-            "cannot open the new segment",
-            &path,
-            &std::io::Error::other(error.to_string()),
-        ),
+        Ok(file) => Current { segment, file, at: 0 },
+        Err(error) => disk::die("cannot open the new segment", &path, &std::io::Error::other(error.to_string())),
     }
 }
 
 fn packets_in(data: &[u8]) -> u32 {
-    Records::of(data)
-        .filter(|record| record.kind == RecordKind::Packet as u8)
-        .count() as u32
+    Records::of(data).filter(|record| record.kind == RecordKind::Packet as u8).count() as u32
 }
 
 /// The length of as many whole records as fit into `limit` (at least one).

@@ -25,11 +25,28 @@ pub(crate) enum HouseReport {
     Emptied(Outcome),
 }
 
-fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, JournalError> {
+/// A thread of the journal that panics takes the process with it: a journal that silently stops writing would be worse.
+struct AllOrNothing;
+
+impl Drop for AllOrNothing {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("callward journal: a thread of the journal failed; stopping the process");
+            std::process::abort();
+        }
+    }
+}
+
+/// Starts a thread of the journal.
+pub(crate) fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, JournalError> {
+    let guarded = move || {
+        let _guard = AllOrNothing;
+        body();
+    };
     thread::Builder::new()
         .name(name.to_owned())
-        .spawn(body)
-        .map_err(|error| JournalError::io("cannot start a thread for", name.as_ref(), error))
+        .spawn(guarded)
+        .map_err(|error| JournalError::io("cannot start the thread", name.as_ref(), error))
 }
 
 /// Preallocates spares and removes files. Ends when its channel is dropped.
@@ -58,11 +75,7 @@ pub(crate) fn start_spare_maker(
 }
 
 /// Preallocates one spare.
-pub(crate) fn make_spare(
-    journal_dir: &std::path::Path,
-    number: u64,
-    segment_bytes: u64,
-) -> Result<(), String> {
+pub(crate) fn make_spare(journal_dir: &std::path::Path, number: u64, segment_bytes: u64) -> Result<(), String> {
     let path = segments::spare_path(journal_dir, number);
     let file = DiskFile::open(&path).map_err(|error| error.to_string())?;
     if let Err(error) = file.allocate(segment_bytes) {
@@ -75,18 +88,11 @@ pub(crate) fn make_spare(
 }
 
 /// Empties old segments. Ends when its channel is dropped.
-pub(crate) fn start_evacuator(
-    journal_dir: PathBuf,
-    jobs: Receiver<Job>,
-    reports: Sender<Command>,
-) -> Result<JoinHandle<()>, JournalError> {
+pub(crate) fn start_evacuator(journal_dir: PathBuf, jobs: Receiver<Job>, reports: Sender<Command>) -> Result<JoinHandle<()>, JournalError> {
     start("journal-empty", move || {
         for job in jobs {
             let outcome = evacuate::evacuate(&journal_dir, job);
-            if reports
-                .send(Command::House(HouseReport::Emptied(outcome)))
-                .is_err()
-            {
+            if reports.send(Command::House(HouseReport::Emptied(outcome))).is_err() {
                 return;
             }
         }

@@ -72,32 +72,11 @@ pub struct ClosedTrack {
 
 /// What reaches the writer, in this order.
 pub(crate) enum Command {
-    Batch {
-        blocks: Vec<Block>,
-        back: Sender<Vec<Block>>,
-    },
-    Open {
-        shared: Arc<TrackShared>,
-        header: Vec<u8>,
-        at_ns: i64,
-        done: Done<()>,
-    },
-    Update {
-        track: TrackId,
-        header: Vec<u8>,
-        at_ns: i64,
-        done: Done<()>,
-    },
-    CloseTrack {
-        track: TrackId,
-        stats: Vec<u8>,
-        at_ns: i64,
-        done: Done<ClosedTrack>,
-    },
-    Erase {
-        track: TrackId,
-        done: Done<()>,
-    },
+    Batch { blocks: Vec<Block>, back: Sender<Vec<Block>> },
+    Open { shared: Arc<TrackShared>, header: Vec<u8>, at_ns: i64, done: Done<()> },
+    Update { track: TrackId, header: Vec<u8>, at_ns: i64, done: Done<()> },
+    CloseTrack { track: TrackId, stats: Vec<u8>, at_ns: i64, done: Done<ClosedTrack> },
+    Erase { track: TrackId, done: Done<()> },
     Flush(Sender<bool>),
     House(HouseReport),
     Close(Sender<()>),
@@ -112,9 +91,7 @@ impl Command {
     /// The journal is closed.
     pub(crate) fn refuse(self) {
         match self {
-            Self::Open { done, .. } | Self::Update { done, .. } | Self::Erase { done, .. } => {
-                done(Err(JournalError::Closed))
-            }
+            Self::Open { done, .. } | Self::Update { done, .. } | Self::Erase { done, .. } => done(Err(JournalError::Closed)),
             Self::CloseTrack { done, .. } => done(Err(JournalError::Closed)),
             Self::Batch { .. } | Self::Flush(_) | Self::House(_) | Self::Close(_) => {}
         }
@@ -148,10 +125,7 @@ impl Directory {
         });
         let generation = &mut self.generations[index as usize];
         *generation = generation.wrapping_add(1);
-        TrackSlot {
-            index,
-            generation: *generation,
-        }
+        TrackSlot { index, generation: *generation }
     }
 }
 
@@ -172,33 +146,20 @@ pub(crate) struct Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Shared")
-            .field("in_flight", &self.in_flight)
-            .field("closed", &self.closed)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Shared").field("in_flight", &self.in_flight).field("closed", &self.closed).finish_non_exhaustive()
     }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Shared {
-    pub(crate) fn new(
-        commands: Sender<Command>,
-        config: &JournalConfig,
-        directory: Directory,
-    ) -> Self {
+    pub(crate) fn new(commands: Sender<Command>, config: &JournalConfig, directory: Directory) -> Self {
         Self {
             commands,
             directory: Mutex::new(directory),
-            status: Mutex::new(JournalStatus {
-                able: true,
-                ..JournalStatus::default()
-            }),
+            status: Mutex::new(JournalStatus { able: true, ..JournalStatus::default() }),
             max_tracks: config.max_tracks(),
             buffer_bytes: config.buffer_bytes,
             in_flight: AtomicU64::new(0),
@@ -252,11 +213,7 @@ impl Shared {
     /// The writer is done with this track: its slot may be used again.
     pub(crate) fn forget(&self, shared: &Arc<TrackShared>) {
         let mut directory = self.directory();
-        if directory
-            .tracks
-            .get(&shared.track)
-            .is_some_and(|known| known.shared.slot == shared.slot)
-        {
+        if directory.tracks.get(&shared.track).is_some_and(|known| known.shared.slot == shared.slot) {
             directory.tracks.remove(&shared.track);
         }
         directory.free.push(shared.slot.index);
@@ -305,18 +262,10 @@ pub struct Journal {
 impl Journal {
     /// Takes the journal for this process, recovers what is there and starts the writer thread.
     /// `on_event` is called on the writer's thread. Tracks that were open get a mark `restart` each.
-    pub fn open(
-        config: JournalConfig,
-        on_event: impl Fn(JournalEvent) + Send + 'static,
-    ) -> Result<Self, JournalError> {
+    pub fn open(config: JournalConfig, on_event: impl Fn(JournalEvent) + Send + 'static) -> Result<Self, JournalError> {
         config.check()?;
         let (shared, threads) = recover::open(config, Box::new(on_event))?;
-        Ok(Self {
-            owner: Arc::new(Owner {
-                shared,
-                threads: Mutex::new(threads),
-            }),
-        })
+        Ok(Self { owner: Arc::new(Owner { shared, threads: Mutex::new(threads) }) })
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -332,12 +281,7 @@ impl Journal {
     /// extracted track, the rest (ports, keys) is what the caller needs to go on after a crash.
     /// Records may be handed over at once; `done` comes when key and header are synced.
     /// Fails at once with `TrackExists`, `NoSpace`, `TooManyTracks`, `TooLong`, `Closed` (then `done` is not called).
-    pub fn open_track(
-        &self,
-        track: TrackId,
-        header: &[u8],
-        done: Done<()>,
-    ) -> Result<TrackHandle, JournalError> {
+    pub fn open_track(&self, track: TrackId, header: &[u8], done: Done<()>) -> Result<TrackHandle, JournalError> {
         bounded("the header", header, HEADER_MAX_BYTES)?;
         let shared = self.shared();
         self.may_wait()?;
@@ -354,13 +298,7 @@ impl Journal {
             return Err(JournalError::TooManyTracks(shared.max_tracks));
         }
         let slot = directory.new_slot();
-        let track_shared = Arc::new(TrackShared {
-            track,
-            slot,
-            recovered: 0,
-            acked: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
-        });
+        let track_shared = Arc::new(TrackShared { track, slot, recovered: 0, acked: AtomicU64::new(0), ended: AtomicBool::new(false) });
         directory.tracks.insert(
             track,
             Known {
@@ -372,76 +310,39 @@ impl Journal {
                 opened_at_ns: at_ns,
             },
         );
-        shared.send(Command::Open {
-            shared: track_shared.clone(),
-            header: header.to_vec(),
-            at_ns,
-            done: self.counted(done),
-        });
-        Ok(TrackHandle {
-            shared: track_shared,
-        })
+        shared.send(Command::Open { shared: track_shared.clone(), header: header.to_vec(), at_ns, done: self.counted(done) });
+        Ok(TrackHandle { shared: track_shared })
     }
 
     /// Replaces the header (the whole new JSON object). `payload_types` of all headers are remembered for the extraction.
     /// Of a closed track: changes nothing that is stored.
-    pub fn update_track(
-        &self,
-        track: TrackId,
-        header: &[u8],
-        done: Done<()>,
-    ) -> Result<(), JournalError> {
+    pub fn update_track(&self, track: TrackId, header: &[u8], done: Done<()>) -> Result<(), JournalError> {
         bounded("the header", header, HEADER_MAX_BYTES)?;
         self.may_wait()?;
         let mut directory = self.shared().directory();
-        directory
-            .tracks
-            .get_mut(&track)
-            .ok_or(JournalError::UnknownTrack(track))?
-            .header = header.into();
-        self.shared().send(Command::Update {
-            track,
-            header: header.to_vec(),
-            at_ns: clock::utc_ns(),
-            done: self.counted(done),
-        });
+        directory.tracks.get_mut(&track).ok_or(JournalError::UnknownTrack(track))?.header = header.into();
+        self.shared().send(Command::Update { track, header: header.to_vec(), at_ns: clock::utc_ns(), done: self.counted(done) });
         Ok(())
     }
 
     /// Ends a track with its statistics (a JSON object of at most 128 KiB); `done` comes when everything handed over before is synced.
     /// Closing a closed track changes nothing and answers as before.
-    pub fn close_track(
-        &self,
-        track: TrackId,
-        stats: &[u8],
-        done: Done<ClosedTrack>,
-    ) -> Result<(), JournalError> {
+    pub fn close_track(&self, track: TrackId, stats: &[u8], done: Done<ClosedTrack>) -> Result<(), JournalError> {
         bounded("the statistics", stats, STATS_MAX_BYTES)?;
         self.may_wait()?;
         let mut directory = self.shared().directory();
-        let known = directory
-            .tracks
-            .get_mut(&track)
-            .ok_or(JournalError::UnknownTrack(track))?;
+        let known = directory.tracks.get_mut(&track).ok_or(JournalError::UnknownTrack(track))?;
         if known.stats.is_empty() {
             known.stats = stats.into();
         }
-        self.shared().send(Command::CloseTrack {
-            track,
-            stats: stats.to_vec(),
-            at_ns: clock::utc_ns(),
-            done: self.counted(done),
-        });
+        self.shared().send(Command::CloseTrack { track, stats: stats.to_vec(), at_ns: clock::utc_ns(), done: self.counted(done) });
         Ok(())
     }
 
     /// The archive holds the audio: destroys the key, frees the space. Of an unknown track: done at the next sync.
     pub fn release_track(&self, track: TrackId, done: Done<()>) -> Result<(), JournalError> {
         self.may_wait()?;
-        self.shared().send(Command::Erase {
-            track,
-            done: self.counted(done),
-        });
+        self.shared().send(Command::Erase { track, done: self.counted(done) });
         Ok(())
     }
 
@@ -465,13 +366,7 @@ impl Journal {
 
     /// The handle of an unreleased track, to go on with a recovered one.
     pub fn handle(&self, track: TrackId) -> Option<TrackHandle> {
-        self.shared()
-            .directory()
-            .tracks
-            .get(&track)
-            .map(|known| TrackHandle {
-                shared: known.shared.clone(),
-            })
+        self.shared().directory().tracks.get(&track).map(|known| TrackHandle { shared: known.shared.clone() })
     }
 
     /// How the journal does.
@@ -503,9 +398,7 @@ impl Journal {
             return Err(JournalError::Closed);
         }
         if shared.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
-            return Err(JournalError::NoSpace(format!(
-                "{WAITING_MAX} operations wait for the disk already"
-            )));
+            return Err(JournalError::NoSpace(format!("{WAITING_MAX} operations wait for the disk already")));
         }
         Ok(())
     }
@@ -522,26 +415,16 @@ impl Journal {
 
 fn bounded(what: &'static str, bytes: &[u8], limit: usize) -> Result<(), JournalError> {
     if bytes.len() > limit {
-        return Err(JournalError::TooLong {
-            what,
-            bytes: bytes.len(),
-            limit,
-        });
+        return Err(JournalError::TooLong { what, bytes: bytes.len(), limit });
     }
     Ok(())
 }
 
 fn info_of(known: &Known) -> TrackInfo {
-    let handle = TrackHandle {
-        shared: known.shared.clone(),
-    };
+    let handle = TrackHandle { shared: known.shared.clone() };
     TrackInfo {
         track: handle.track(),
-        state: if handle.ended() {
-            TrackState::Closed
-        } else {
-            TrackState::Open
-        },
+        state: if handle.ended() { TrackState::Closed } else { TrackState::Open },
         header: known.header.clone(),
         stats: known.stats.clone(),
         acked_bytes: handle.acked_bytes(),

@@ -55,39 +55,22 @@ impl HostKey {
     /// Reads `host.key`; refuses one that others can read.
     pub(crate) fn load(keys_dir: &Path) -> Result<Self, JournalError> {
         let path = keys_dir.join(HOST_KEY_FILE);
-        let mut file =
-            File::open(&path).map_err(|error| JournalError::io("cannot open", &path, error))?;
-        let mode = file
-            .metadata()
-            .map_err(|error| JournalError::io("cannot read", &path, error))?
-            .permissions()
-            .mode()
-            & 0o7777;
+        let mut file = File::open(&path).map_err(|error| JournalError::io("cannot open", &path, error))?;
+        let mode = file.metadata().map_err(|error| JournalError::io("cannot read", &path, error))?.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(JournalError::LooseKey { path, mode });
         }
         let mut bytes = Vec::with_capacity(33);
-        Read::by_ref(&mut file)
-            .take(33)
-            .read_to_end(&mut bytes)
-            .map_err(|error| JournalError::io("cannot read", &path, error))?;
+        Read::by_ref(&mut file).take(33).read_to_end(&mut bytes).map_err(|error| JournalError::io("cannot read", &path, error))?;
         if bytes.len() != 32 {
-            return Err(JournalError::HostKey {
-                path,
-                why: "does not have 32 bytes; put the right one back",
-            });
+            return Err(JournalError::HostKey { path, why: "does not have 32 bytes; put the right one back" });
         }
         let root = hmac::Key::new(hmac::HMAC_SHA256, &bytes);
         let mut fingerprint = [0u8; 16];
-        fingerprint
-            .copy_from_slice(&hmac::sign(&root, b"callward host key fingerprint 1").as_ref()[..16]);
+        fingerprint.copy_from_slice(&hmac::sign(&root, b"callward host key fingerprint 1").as_ref()[..16]);
         let journal = aes_key(hmac::sign(&root, b"callward journal frames 1").as_ref());
         let wrapping = aes_key(hmac::sign(&root, b"callward track key wrapping 1").as_ref());
-        Ok(Self {
-            wrapping,
-            journal,
-            fingerprint,
-        })
+        Ok(Self { wrapping, journal, fingerprint })
     }
 
     /// Creates the host key when neither it nor a ring is there, then loads it.
@@ -96,7 +79,10 @@ impl HostKey {
         let path = keys_dir.join(HOST_KEY_FILE);
         if !path.exists() {
             if keys_dir.join(RING_FILE).exists() {
-                return Err(JournalError::HostKey { path, why: "is missing, but there is a key ring made with it; put it back from your backup" });
+                return Err(JournalError::HostKey {
+                    path,
+                    why: "is missing, but there is a key ring made with it; put it back from your backup",
+                });
             }
             let mut bytes = [0u8; 32];
             random_bytes(&mut bytes);
@@ -157,11 +143,7 @@ fn seal_slot(host: &HostKey, track: TrackId, slot: u32, key: &[u8; 32]) -> [u8; 
     let mut wrapped = *key;
     let tag = host
         .wrapping
-        .seal_in_place_separate_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(&wrap_aad(track, slot)[..]),
-            &mut wrapped,
-        )
+        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&wrap_aad(track, slot)[..]), &mut wrapped)
         .expect("32 bytes can be sealed");
     out[28..60].copy_from_slice(&wrapped);
     out[60..76].copy_from_slice(tag.as_ref());
@@ -175,11 +157,7 @@ fn crc_of_slot_holds(bytes: &[u8]) -> bool {
 }
 
 /// `Ok(None)`: a free slot. `Err`: something unreadable.
-fn open_slot(
-    host: &HostKey,
-    slot: u32,
-    bytes: &[u8],
-) -> Result<Option<(TrackId, LessSafeKey)>, ()> {
+fn open_slot(host: &HostKey, slot: u32, bytes: &[u8]) -> Result<Option<(TrackId, LessSafeKey)>, ()> {
     if bytes.iter().all(|byte| *byte == 0) {
         return Ok(None);
     }
@@ -195,11 +173,7 @@ fn open_slot(
     sealed.copy_from_slice(&bytes[28..76]);
     let key = host
         .wrapping
-        .open_in_place(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(&wrap_aad(track, slot)[..]),
-            &mut sealed,
-        )
+        .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(&wrap_aad(track, slot)[..]), &mut sealed)
         .map_err(|_| ())?;
     Ok(Some((track, aes_key(key))))
 }
@@ -219,11 +193,7 @@ pub(crate) enum Wanted {
 }
 
 /// Reads the whole ring; a missing one is empty.
-pub(crate) fn read_ring(
-    keys_dir: &Path,
-    host: &HostKey,
-    wanted: Wanted,
-) -> Result<RingContents, JournalError> {
+pub(crate) fn read_ring(keys_dir: &Path, host: &HostKey, wanted: Wanted) -> Result<RingContents, JournalError> {
     let path = keys_dir.join(RING_FILE);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -231,11 +201,7 @@ pub(crate) fn read_ring(
         Err(error) => return Err(JournalError::io("cannot read", &path, error)),
     };
     if bytes.len() < SLOT_BYTES || bytes[0..8] != RING_MAGIC[..] {
-        return Err(JournalError::Damaged {
-            path,
-            offset: 0,
-            why: "this is no key ring".into(),
-        });
+        return Err(JournalError::Damaged { path, offset: 0, why: "this is no key ring".into() });
     }
     if bytes[8..24] != host.fingerprint {
         return Err(JournalError::HostKey {
@@ -246,8 +212,7 @@ pub(crate) fn read_ring(
     let mut contents = RingContents::default();
     for (slot, bytes) in bytes[SLOT_BYTES..].chunks_exact(SLOT_BYTES).enumerate() {
         let slot = slot as u32;
-        if matches!(wanted, Wanted::Only(track) if bytes[..16] != track.bytes()[..] && crc_of_slot_holds(bytes))
-        {
+        if matches!(wanted, Wanted::Only(track) if bytes[..16] != track.bytes()[..] && crc_of_slot_holds(bytes)) {
             continue;
         }
         match open_slot(host, slot, bytes) {
@@ -274,17 +239,13 @@ pub(crate) struct KeyRing {
 
 impl KeyRing {
     /// Opens or creates the ring; gives what stands in it.
-    pub(crate) fn open(
-        keys_dir: &Path,
-        host: HostKey,
-    ) -> Result<(Self, RingContents), JournalError> {
+    pub(crate) fn open(keys_dir: &Path, host: HostKey) -> Result<(Self, RingContents), JournalError> {
         let path = keys_dir.join(RING_FILE);
         if !path.exists() {
             let fresh: PathBuf = keys_dir.join("ring.new");
             disk::remove(&fresh);
             let file = DiskFile::open(&fresh)?;
-            file.write_at(&ring_header(&host), 0)
-                .map_err(|error| JournalError::io("cannot write", &fresh, error))?;
+            file.write_at(&ring_header(&host), 0).map_err(|error| JournalError::io("cannot write", &fresh, error))?;
             file.sync();
             fault::point("open.ring");
             disk::rename(&fresh, &path);
@@ -292,22 +253,10 @@ impl KeyRing {
         }
         let mut contents = read_ring(keys_dir, &host, Wanted::All)?;
         let file = DiskFile::open(&path)?;
-        let length = file
-            .len()
-            .map_err(|error| JournalError::io("cannot read", &path, error))?;
+        let length = file.len().map_err(|error| JournalError::io("cannot read", &path, error))?;
         let slots = ((length as usize).saturating_sub(SLOT_BYTES) / SLOT_BYTES) as u32;
         let free = std::mem::take(&mut contents.free);
-        Ok((
-            Self {
-                host,
-                file,
-                slots,
-                free,
-                erasing: Vec::new(),
-                dirty: false,
-            },
-            contents,
-        ))
+        Ok((Self { host, file, slots, free, erasing: Vec::new(), dirty: false }, contents))
     }
 
     /// The key of the journal's own frames.
@@ -326,18 +275,12 @@ impl KeyRing {
         let mut bytes = [0u8; 32];
         random_bytes(&mut bytes);
         fault::point("key.write");
-        if let Err(error) = self.file.write_at(
-            &seal_slot(&self.host, track, slot, &bytes),
-            Self::offset(slot),
-        ) {
+        if let Err(error) = self.file.write_at(&seal_slot(&self.host, track, slot, &bytes), Self::offset(slot)) {
             self.free.push(slot);
             return Err(error);
         }
         self.dirty = true;
-        Ok(RingKey {
-            slot,
-            key: aes_key(&bytes),
-        })
+        Ok(RingKey { slot, key: aes_key(&bytes) })
     }
 
     /// Destroys the key in this slot with the next [`KeyRing::sync`].

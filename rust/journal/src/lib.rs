@@ -41,12 +41,8 @@ pub use error::JournalError;
 pub use extract::{extract, Extracted};
 pub use feed::{Feed, Overflow};
 pub use handle::{TrackHandle, TrackInfo, TrackSlot, TrackState};
-pub use journal::{
-    ClosedTrack, Done, Journal, JournalEvent, JournalStatus, HEADER_MAX_BYTES, STATS_MAX_BYTES,
-};
+pub use journal::{ClosedTrack, Done, Journal, JournalEvent, JournalStatus, HEADER_MAX_BYTES, STATS_MAX_BYTES};
 pub use list::{list, ListedTrack};
 pub use read::{read_track, TrackPart, TrackReading};
-pub use record::{
-    BlockBuffer, Record, RecordKind, Records, BLOCK_MAX_BYTES, MARK_MAX_BYTES, RECORD_HEADER_BYTES,
-};
+pub use record::{BlockBuffer, Record, RecordKind, Records, BLOCK_MAX_BYTES, MARK_MAX_BYTES, RECORD_HEADER_BYTES};
 pub use track_id::TrackId;

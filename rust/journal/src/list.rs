@@ -48,14 +48,10 @@ fn list_once(journal_dir: &Path, keys_dir: &Path) -> Result<Vec<ListedTrack>, Jo
         }
         let (path, at) = catalog::locate(journal_dir, *track, entry.header, entry.header_in_file);
         let header = match ring_key.filter(|_| !entry.header.is_nowhere()) {
-            Some(ring_key) => catalog::read_frame(&path, at, *track, entry.header, &ring_key.key)
-                .ok()
-                .flatten(),
+            Some(ring_key) => catalog::read_frame(&path, at, *track, entry.header, &ring_key.key).ok().flatten(),
             None => None,
         };
-        let mut header: Value = header
-            .and_then(|(_, plain)| serde_json::from_slice(plain.get(8..)?).ok())
-            .unwrap_or(Value::Null);
+        let mut header: Value = header.and_then(|(_, plain)| serde_json::from_slice(plain.get(8..)?).ok()).unwrap_or(Value::Null);
         let mut field = |name: &str| header.get_mut(name).map(Value::take).unwrap_or(Value::Null);
         listed.push(ListedTrack {
             track: track.to_string(),

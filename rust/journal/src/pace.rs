@@ -31,9 +31,7 @@ impl SyncTimes {
         }
         let mut sorted = self.micros.clone();
         sorted.sort_unstable();
-        let at = |share: f64| {
-            f64::from(sorted[((sorted.len() - 1) as f64 * share).round() as usize]) / 1000.0
-        };
+        let at = |share: f64| f64::from(sorted[((sorted.len() - 1) as f64 * share).round() as usize]) / 1000.0;
         (at(0.5), at(0.99), at(1.0))
     }
 }

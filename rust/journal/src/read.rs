@@ -100,13 +100,11 @@ pub fn read_track(
         });
         match outcome {
             Ok(reading) => return Ok(reading),
-            Err(Trouble::Failed(
-                error @ (JournalError::UnknownTrack(_) | JournalError::StillOpen(_)),
-            )) if attempt >= 2 => return Err(error),
+            Err(Trouble::Failed(error @ (JournalError::UnknownTrack(_) | JournalError::StillOpen(_)))) if attempt >= 2 => {
+                return Err(error)
+            }
             Err(Trouble::Failed(error)) if search => return Err(error),
-            Err(Trouble::Failed(
-                error @ (JournalError::LooseKey { .. } | JournalError::HostKey { .. }),
-            )) => return Err(error),
+            Err(Trouble::Failed(error @ (JournalError::LooseKey { .. } | JournalError::HostKey { .. }))) => return Err(error),
             Err(_) if search => {
                 let path = segments::segments_dir(journal_dir);
                 return Err(JournalError::Damaged {
@@ -130,16 +128,10 @@ fn find(journal_dir: &Path, keys_dir: &Path, track: TrackId) -> Result<Reader, T
     let mut catalog = Catalog::load(journal_dir, host.journal_key(), &ring.keys, Trust::Crc)?;
     let entry = catalog.tracks.remove(&track);
     match (entry, ring.keys.remove(&track)) {
-        (Some(entry), Some(ring_key)) => Ok(Reader {
-            journal_dir: journal_dir.to_path_buf(),
-            track,
-            entry,
-            key: ring_key.key,
-            holes: catalog.holes,
-        }),
-        (Some(_), None) if ring.damaged > 0 => {
-            Err(Trouble::Failed(JournalError::KeyDamaged(track)))
+        (Some(entry), Some(ring_key)) => {
+            Ok(Reader { journal_dir: journal_dir.to_path_buf(), track, entry, key: ring_key.key, holes: catalog.holes })
         }
+        (Some(_), None) if ring.damaged > 0 => Err(Trouble::Failed(JournalError::KeyDamaged(track))),
         _ => Err(Trouble::Failed(JournalError::UnknownTrack(track))),
     }
 }
@@ -175,16 +167,8 @@ impl Files<'_> {
 }
 
 impl Reader {
-    fn read(
-        &self,
-        search: bool,
-        part: &mut dyn FnMut(TrackPart<'_>) -> Result<(), JournalError>,
-    ) -> Result<TrackReading, Trouble> {
-        let mut files = Files {
-            reader: self,
-            segments: HashMap::new(),
-            track_file: None,
-        };
+    fn read(&self, search: bool, part: &mut dyn FnMut(TrackPart<'_>) -> Result<(), JournalError>) -> Result<TrackReading, Trouble> {
+        let mut files = Files { reader: self, segments: HashMap::new(), track_file: None };
         let mut found = self.in_track_file()?;
         let newest_there = found.last().map_or(Place::NOWHERE, |one| one.place);
         if search {
@@ -192,10 +176,7 @@ impl Reader {
         } else {
             self.follow_back(newest_there, &mut files, &mut found)?;
         }
-        let mut reading = TrackReading {
-            bytes: self.entry.position,
-            ..TrackReading::default()
-        };
+        let mut reading = TrackReading { bytes: self.entry.position, ..TrackReading::default() };
         let mut position = 0;
         let mut buffer = Vec::new();
         for one in &found {
@@ -204,14 +185,11 @@ impl Reader {
                 .map_err(|error| JournalError::io("cannot read", &self.journal_dir, error))?;
             let good = whole == buffer.len() && frame::crc_holds(&buffer);
             let header = if good {
-                FrameHeader::decode(&buffer)
-                    .filter(|header| header.place == one.place && header.track == self.track)
+                FrameHeader::decode(&buffer).filter(|header| header.place == one.place && header.track == self.track)
             } else {
                 None
             };
-            let opened = header.and_then(|header| {
-                frame::open(&self.key, &header, &mut buffer).map(|plain| (header, plain))
-            });
+            let opened = header.and_then(|header| frame::open(&self.key, &header, &mut buffer).map(|plain| (header, plain)));
             let Some((header, plain)) = opened else {
                 if search {
                     reading.unreadable_frames += 1;
@@ -220,10 +198,7 @@ impl Reader {
                 return Err(Trouble::Moved);
             };
             if header.position > position {
-                part(TrackPart::Missing {
-                    position,
-                    bytes: header.position - position,
-                })?;
+                part(TrackPart::Missing { position, bytes: header.position - position })?;
                 position = header.position;
             }
             self.give(&header, plain, &mut reading, part)?;
@@ -233,10 +208,7 @@ impl Reader {
             if !search {
                 return Err(Trouble::Moved);
             }
-            part(TrackPart::Missing {
-                position,
-                bytes: self.entry.position - position,
-            })?;
+            part(TrackPart::Missing { position, bytes: self.entry.position - position })?;
         }
         Ok(reading)
     }
@@ -249,10 +221,7 @@ impl Reader {
         part: &mut dyn FnMut(TrackPart<'_>) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         if header.kind == FrameKind::Audio {
-            return part(TrackPart::Records {
-                position: header.position,
-                plain,
-            });
+            return part(TrackPart::Records { position: header.position, plain });
         }
         let Some((at, json)) = plain.split_first_chunk::<8>() else {
             return Ok(());
@@ -277,43 +246,33 @@ impl Reader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(failed(error)),
         };
+        let mut torn = false;
         let mut found: Vec<Found> = Vec::new();
         let mut scan = Scan::new(&file, Expect::Track(self.track), 0, u64::MAX).map_err(failed)?;
         while let Some(step) = scan.next().map_err(failed)? {
             let Step::Frame { header, at } = step else {
+                torn = true;
                 continue;
             };
-            if found.last().is_none_or(|last| header.place > last.place)
-                && header.place <= self.entry.last
-            {
-                found.push(Found {
-                    place: header.place,
-                    in_track_file: true,
-                    at,
-                    bytes: header.frame_bytes() as u32,
-                });
+            if torn && segments::segment_path(&self.journal_dir, header.place.segment).exists() {
+                // What a crash left of an unfinished emptying: the segment still has all of it.
+                break;
+            }
+            torn = false;
+            if found.last().is_none_or(|last| header.place > last.place) && header.place <= self.entry.last {
+                found.push(Found { place: header.place, in_track_file: true, at, bytes: header.frame_bytes() as u32 });
             }
         }
         Ok(found)
     }
 
     /// From the newest frame back to where the track file ends.
-    fn follow_back(
-        &self,
-        newest_there: Place,
-        files: &mut Files<'_>,
-        found: &mut Vec<Found>,
-    ) -> Result<(), Trouble> {
+    fn follow_back(&self, newest_there: Place, files: &mut Files<'_>, found: &mut Vec<Found>) -> Result<(), Trouble> {
         let mut back = Vec::new();
         let mut place = self.entry.last;
         let mut head = [0u8; HEADER_BYTES];
         while place > newest_there {
-            let mut one = Found {
-                place,
-                in_track_file: false,
-                at: u64::from(place.offset),
-                bytes: 0,
-            };
+            let mut one = Found { place, in_track_file: false, at: u64::from(place.offset), bytes: 0 };
             let whole = read_whole(files.of(&one)?, &mut head, one.at)
                 .map_err(|error| JournalError::io("cannot read", &self.journal_dir, error))?;
             let header = FrameHeader::decode(&head[..whole])
@@ -342,24 +301,14 @@ impl Reader {
             let Ok(file) = File::open(&path) else {
                 continue;
             };
-            let mut scan =
-                Scan::new(&file, Expect::Segment(segment), 0, u64::MAX).map_err(failed)?;
+            let mut scan = Scan::new(&file, Expect::Segment(segment), 0, u64::MAX).map_err(failed)?;
             while let Some(step) = scan.next().map_err(failed)? {
                 let Step::Frame { header, at } = step else {
                     continue;
                 };
                 let counts = !self.holes.iter().any(|hole| hole.covers(header.place));
-                if counts
-                    && header.track == self.track
-                    && header.place > newest_there
-                    && header.place <= self.entry.last
-                {
-                    found.push(Found {
-                        place: header.place,
-                        in_track_file: false,
-                        at,
-                        bytes: header.frame_bytes() as u32,
-                    });
+                if counts && header.track == self.track && header.place > newest_there && header.place <= self.entry.last {
+                    found.push(Found { place: header.place, in_track_file: false, at, bytes: header.frame_bytes() as u32 });
                 }
             }
         }

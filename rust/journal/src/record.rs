@@ -128,12 +128,7 @@ impl<'a> Iterator for Records<'a> {
         self.rest = &after[length..];
         let mut arrival = [0u8; 8];
         arrival.copy_from_slice(&header[4..12]);
-        Some(Record {
-            kind: header[2],
-            flags: header[3],
-            arrival_ns: i64::from_le_bytes(arrival),
-            bytes,
-        })
+        Some(Record { kind: header[2], flags: header[3], arrival_ns: i64::from_le_bytes(arrival), bytes })
     }
 }
 
@@ -147,17 +142,9 @@ mod tests {
         assert!(buffer.push_packet(7, b"rtp"));
         assert!(buffer.push_mark(8, b"{\"kind\":\"pause\"}"));
         assert!(buffer.push_packet(9, b""));
-        let records: Vec<_> = Records::of(buffer.as_bytes())
-            .map(|record| (record.kind, record.arrival_ns, record.bytes.to_vec()))
-            .collect();
-        assert_eq!(
-            records,
-            vec![
-                (1, 7, b"rtp".to_vec()),
-                (2, 8, b"{\"kind\":\"pause\"}".to_vec()),
-                (1, 9, vec![])
-            ]
-        );
+        let records: Vec<_> =
+            Records::of(buffer.as_bytes()).map(|record| (record.kind, record.arrival_ns, record.bytes.to_vec())).collect();
+        assert_eq!(records, vec![(1, 7, b"rtp".to_vec()), (2, 8, b"{\"kind\":\"pause\"}".to_vec()), (1, 9, vec![])]);
         assert_eq!(buffer.packets(), 2);
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use ring::aead::LessSafeKey;
@@ -39,11 +39,7 @@ pub(crate) fn open(
     on_event: Box<dyn Fn(JournalEvent) + Send>,
 ) -> Result<(Arc<Shared>, Vec<JoinHandle<()>>), JournalError> {
     let dir = config.journal_dir.clone();
-    for folder in [
-        dir.clone(),
-        segments::segments_dir(&dir),
-        segments::tracks_dir(&dir),
-    ] {
+    for folder in [dir.clone(), segments::segments_dir(&dir), segments::tracks_dir(&dir)] {
         disk::create_folder(&folder)?;
     }
     let lock = lock::take(&dir)?;
@@ -59,9 +55,7 @@ pub(crate) fn open(
         DiskFile::open(path)?.sync();
     }
     if !ring.force_sync() {
-        return Err(JournalError::NoSpace(
-            "the key ring cannot be written".into(),
-        ));
+        return Err(JournalError::NoSpace("the key ring cannot be written".into()));
     }
     disk::sync_folder(&segments::segments_dir(&dir));
     disk::sync_folder(&segments::tracks_dir(&dir));
@@ -73,19 +67,12 @@ pub(crate) fn open(
     }
     fault::point("open.orphans");
 
-    let next_number = catalog
-        .listing
-        .segments
-        .iter()
-        .chain(&catalog.listing.spares)
-        .max()
-        .map_or(1, |newest| newest + 1);
+    let next_number = catalog.listing.segments.iter().chain(&catalog.listing.spares).max().map_or(1, |newest| newest + 1);
     let mut spares = catalog.listing.spares.clone();
     let mut next_number = next_number;
     spares.retain(|spare| fits(&dir, *spare, config.segment_bytes));
     if spares.is_empty() {
-        housekeeping::make_spare(&dir, next_number, config.segment_bytes)
-            .map_err(JournalError::NoSpace)?;
+        housekeeping::make_spare(&dir, next_number, config.segment_bytes).map_err(JournalError::NoSpace)?;
         spares.push(next_number);
         next_number += 1;
     }
@@ -93,26 +80,14 @@ pub(crate) fn open(
     let current = begin_segment(&dir, spare, next_number);
     next_number += 1;
 
-    let mut needed: BTreeMap<u64, u32> = catalog
-        .listing
-        .segments
-        .iter()
-        .map(|segment| (*segment, 0))
-        .collect();
+    let mut needed: BTreeMap<u64, u32> = catalog.listing.segments.iter().map(|segment| (*segment, 0)).collect();
     needed.insert(current.segment, 0);
     let mut directory = Directory::default();
     let mut tracks: Vec<Option<Track>> = Vec::new();
     let mut by_id = HashMap::new();
     let mut track_file_bytes = 0;
     for (track, entry) in catalog.tracks.drain() {
-        let (known, kept) = revive(
-            &dir,
-            track,
-            entry,
-            contents.keys.remove(&track),
-            &mut directory,
-            &mut needed,
-        );
+        let (known, kept) = revive(&dir, track, entry, contents.keys.remove(&track), &mut directory, &mut needed);
         track_file_bytes += kept.entry.file_bytes;
         let index = known.shared.slot.index;
         if tracks.len() <= index as usize {
@@ -172,26 +147,16 @@ pub(crate) fn open(
         config: config.clone(),
     };
     let existing = &writer.needed;
-    writer
-        .holes
-        .retain(|hole| existing.contains_key(&hole.segment));
+    writer.holes.retain(|hole| existing.contains_key(&hole.segment));
     begin(&mut writer)?;
 
     let threads = vec![
-        housekeeping::start_spare_maker(
-            dir.clone(),
-            config.segment_bytes,
-            spare_work,
-            commands_in.clone(),
-        )?,
+        housekeeping::start_spare_maker(dir.clone(), config.segment_bytes, spare_work, commands_in.clone())?,
         housekeeping::start_evacuator(dir.clone(), evacuation_work, commands_in)?,
-        thread::Builder::new()
-            .name("journal-writer".into())
-            .spawn(move || {
-                let _lock = lock;
-                writer.run();
-            })
-            .map_err(|error| JournalError::io("cannot start the writer for", &dir, error))?,
+        housekeeping::start("journal-writer", move || {
+            let _lock = lock;
+            writer.run();
+        })?,
     ];
     Ok((shared, threads))
 }
@@ -199,16 +164,12 @@ pub(crate) fn open(
 /// Makes the new segment's checkpoint durable; only then may old segments go and new frames come.
 fn begin(writer: &mut Writer) -> Result<(), JournalError> {
     if !writer.ring.sync() {
-        return Err(JournalError::NoSpace(
-            "the key ring cannot be written".into(),
-        ));
+        return Err(JournalError::NoSpace("the key ring cannot be written".into()));
     }
     fault::point("open.checkpoint");
     writer.put_checkpoint();
     if !writer.write_buffer() {
-        return Err(JournalError::NoSpace(
-            "there is no room for the first bytes of a new segment".into(),
-        ));
+        return Err(JournalError::NoSpace("there is no room for the first bytes of a new segment".into()));
     }
     writer.current.file.sync();
     fault::point("open.checkpoint_synced");
@@ -232,15 +193,10 @@ fn begin(writer: &mut Writer) -> Result<(), JournalError> {
         .map(|track| {
             let mut buffer = BlockBuffer::default();
             buffer.push_mark(at_ns, mark.as_bytes());
-            Block {
-                slot: track.shared.slot,
-                buffer,
-            }
+            Block { slot: track.shared.slot, buffer }
         })
         .collect();
-    writer
-        .shared
-        .reserve_always(blocks.iter().map(|block| block.buffer.len() as u64).sum());
+    writer.shared.reserve_always(blocks.iter().map(|block| block.buffer.len() as u64).sum());
     writer.take_batch(blocks, None);
     Ok(())
 }
@@ -255,19 +211,12 @@ fn cut_track_file(dir: &Path, track: TrackId, bytes: u64) -> Result<(), JournalE
 /// A track whose key is gone was released, whether or not the crash let the journal say so.
 fn drop_released(catalog: &mut Catalog, contents: &keys::RingContents) {
     if contents.damaged == 0 {
-        catalog
-            .tracks
-            .retain(|track, _| contents.keys.contains_key(track));
+        catalog.tracks.retain(|track, _| contents.keys.contains_key(track));
     }
 }
 
 /// Keys and track files that no track needs.
-fn forget_orphans(
-    dir: &Path,
-    catalog: &Catalog,
-    ring: &mut KeyRing,
-    contents: &mut keys::RingContents,
-) {
+fn forget_orphans(dir: &Path, catalog: &Catalog, ring: &mut KeyRing, contents: &mut keys::RingContents) {
     contents.keys.retain(|track, ring_key| {
         let wanted = catalog.tracks.contains_key(track);
         if !wanted {
@@ -285,9 +234,7 @@ fn forget_orphans(
 /// A spare of another size (the setting was changed) is no use.
 fn fits(dir: &Path, spare: u64, segment_bytes: u64) -> bool {
     let path = segments::spare_path(dir, spare);
-    let fits = path
-        .metadata()
-        .is_ok_and(|metadata| metadata.len() == segment_bytes);
+    let fits = path.metadata().is_ok_and(|metadata| metadata.len() == segment_bytes);
     if !fits {
         disk::remove(&path);
     }
@@ -312,20 +259,10 @@ fn revive(
     });
     let key = ring_key.as_ref().map(|ring_key| &ring_key.key);
     let header = json_at(dir, track, entry.header, entry.header_in_file, key);
-    let stats_in_file = if entry.last == entry.file_last && !entry.last.is_nowhere() {
-        entry.file_last_at + 1
-    } else {
-        0
-    };
-    let stats = if entry.closed {
-        json_at(dir, track, entry.last, stats_in_file, key)
-    } else {
-        Vec::new()
-    };
+    let stats_in_file = if entry.last == entry.file_last && !entry.last.is_nowhere() { entry.file_last_at + 1 } else { 0 };
+    let stats = if entry.closed { json_at(dir, track, entry.last, stats_in_file, key) } else { Vec::new() };
     let mut pinned = Vec::new();
-    for (segment, count) in
-        needed.range_mut(entry.first_segment..=entry.last.segment.max(entry.first_segment))
-    {
+    for (segment, count) in needed.range_mut(entry.first_segment..=entry.last.segment.max(entry.first_segment)) {
         *count += 1;
         pinned.push(*segment);
     }
@@ -337,33 +274,13 @@ fn revive(
         readable: ring_key.is_some(),
         opened_at_ns: entry.opened_at_ns,
     };
-    let (key_slot, key) = ring_key.map_or((None, None), |ring_key| {
-        (Some(ring_key.slot), Some(ring_key.key))
-    });
+    let (key_slot, key) = ring_key.map_or((None, None), |ring_key| (Some(ring_key.slot), Some(ring_key.key)));
     let has_file = entry.file_bytes > 0;
-    (
-        known,
-        Track {
-            shared,
-            entry,
-            key,
-            key_slot,
-            segments: pinned,
-            pending: Vec::new(),
-            skip: 0,
-            has_file,
-        },
-    )
+    (known, Track { shared, entry, key, key_slot, segments: pinned, pending: Vec::new(), skip: 0, has_file })
 }
 
 /// The JSON of a header or an end; empty when it cannot be read.
-fn json_at(
-    dir: &Path,
-    track: TrackId,
-    place: Place,
-    in_file: u64,
-    key: Option<&LessSafeKey>,
-) -> Vec<u8> {
+fn json_at(dir: &Path, track: TrackId, place: Place, in_file: u64, key: Option<&LessSafeKey>) -> Vec<u8> {
     let (Some(key), false) = (key, place.is_nowhere()) else {
         return Vec::new();
     };

@@ -53,33 +53,14 @@ mod tests {
 
     #[test]
     fn extension_csrc_and_padding_are_taken_off() {
-        let mut packet = vec![
-            0x80 | 0x20 | 0x10 | 2,
-            0x80 | 8,
-            0x12,
-            0x34,
-            0,
-            0,
-            0,
-            160,
-            0xde,
-            0xad,
-            0xbe,
-            0xef,
-        ];
+        let mut packet = vec![0x80 | 0x20 | 0x10 | 2, 0x80 | 8, 0x12, 0x34, 0, 0, 0, 160, 0xde, 0xad, 0xbe, 0xef];
         packet.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 2]);
         packet.extend_from_slice(&[0xbe, 0xde, 0, 1, 9, 9, 9, 9]);
         packet.extend_from_slice(b"audio");
         packet.extend_from_slice(&[0, 0, 3]);
         let parsed = parse(&packet).unwrap();
         assert_eq!(
-            (
-                parsed.marker,
-                parsed.payload_type,
-                parsed.sequence,
-                parsed.timestamp,
-                parsed.ssrc
-            ),
+            (parsed.marker, parsed.payload_type, parsed.sequence, parsed.timestamp, parsed.ssrc),
             (true, 8, 0x1234, 160, 0xdead_beef)
         );
         assert_eq!(parsed.csrc, [0, 0, 0, 1, 0, 0, 0, 2]);
@@ -90,10 +71,7 @@ mod tests {
     fn what_is_shorter_than_it_says_is_no_packet() {
         assert_eq!(parse(&[0x80; 11]), None);
         assert_eq!(parse(&[0x8f; 12]), None);
-        assert_eq!(
-            parse(&[0x90, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255]),
-            None
-        );
+        assert_eq!(parse(&[0x90, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255]), None);
         assert_eq!(parse(&[0xa0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]), None);
         assert_eq!(parse(&[0x40; 40]), None);
     }

@@ -26,11 +26,7 @@ pub(crate) enum Step {
     Frame { header: FrameHeader, at: u64 },
     /// Bytes that are no frame. `to`: where the next good frame starts, or None when none follows.
     /// `group`: the sync group that they name, if they still look like a frame at all.
-    Damage {
-        from: u64,
-        to: Option<u64>,
-        group: Option<u16>,
-    },
+    Damage { from: u64, to: Option<u64>, group: Option<u16> },
 }
 
 /// The walk.
@@ -48,15 +44,7 @@ impl<'f> Scan<'f> {
     /// Walks from offset `at` up to `end` (or the end of the file).
     pub(crate) fn new(file: &'f File, expect: Expect, at: u64, end: u64) -> io::Result<Self> {
         let end = end.min(file.metadata()?.len());
-        Ok(Self {
-            file,
-            expect,
-            at,
-            end,
-            window: Vec::new(),
-            window_at: 0,
-            frame: (0, 0),
-        })
+        Ok(Self { file, expect, at, end, window: Vec::new(), window_at: 0, frame: (0, 0) })
     }
 
     /// The bytes of the frame that the last step gave.
@@ -76,12 +64,7 @@ impl<'f> Scan<'f> {
                 Expect::Track(_) => self.damage(),
             };
         }
-        if matches!(self.expect, Expect::Segment(_))
-            && self
-                .view(self.at, HEADER_BYTES)
-                .iter()
-                .all(|byte| *byte == 0)
-        {
+        if matches!(self.expect, Expect::Segment(_)) && self.view(self.at, HEADER_BYTES).iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
         match self.frame_at(self.at)? {
@@ -97,9 +80,9 @@ impl<'f> Scan<'f> {
     fn damage(&mut self) -> io::Result<Option<Step>> {
         let from = self.at;
         let group = match self.need(from, HEADER_BYTES)? {
-            HEADER_BYTES => FrameHeader::decode(self.view(from, HEADER_BYTES))
-                .filter(|header| self.placed(header, from))
-                .map(|header| header.group),
+            HEADER_BYTES => {
+                FrameHeader::decode(self.view(from, HEADER_BYTES)).filter(|header| self.placed(header, from)).map(|header| header.group)
+            }
             _ => None,
         };
         let mut probe = from + 8;
@@ -107,20 +90,12 @@ impl<'f> Scan<'f> {
             if self.frame_at(probe)?.is_some() {
                 // The walk goes on with that frame: the next step reads it again.
                 self.at = probe;
-                return Ok(Some(Step::Damage {
-                    from,
-                    to: Some(probe),
-                    group,
-                }));
+                return Ok(Some(Step::Damage { from, to: Some(probe), group }));
             }
             probe += 8;
         }
         self.at = self.end;
-        Ok(Some(Step::Damage {
-            from,
-            to: None,
-            group,
-        }))
+        Ok(Some(Step::Damage { from, to: None, group }))
     }
 
     /// The whole good frame at this offset, if there is one.
@@ -146,9 +121,7 @@ impl<'f> Scan<'f> {
 
     fn placed(&self, header: &FrameHeader, at: u64) -> bool {
         match self.expect {
-            Expect::Segment(segment) => {
-                header.place.segment == segment && u64::from(header.place.offset) == at
-            }
+            Expect::Segment(segment) => header.place.segment == segment && u64::from(header.place.offset) == at,
             Expect::Track(track) => header.track == track,
         }
     }
@@ -170,10 +143,7 @@ impl<'f> Scan<'f> {
         self.window_at = at;
         let mut read = 0;
         while read < want {
-            match self
-                .file
-                .read_at(&mut self.window[read..], at + read as u64)
-            {
+            match self.file.read_at(&mut self.window[read..], at + read as u64) {
                 Ok(0) => break,
                 Ok(more) => read += more,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

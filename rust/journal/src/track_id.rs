@@ -37,10 +37,7 @@ impl FromStr for TrackId {
         }
         let mut value: u128 = 0;
         for (place, byte) in text.bytes().enumerate() {
-            let digit = ALPHABET
-                .iter()
-                .position(|known| *known == byte)
-                .ok_or_else(refused)?;
+            let digit = ALPHABET.iter().position(|known| *known == byte).ok_or_else(refused)?;
             if place == 0 && digit > 7 {
                 return Err(refused());
             }

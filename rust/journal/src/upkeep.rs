@@ -42,11 +42,7 @@ impl Writer {
     }
 
     pub(crate) fn want_spares(&mut self) {
-        if self
-            .spare_failure
-            .as_ref()
-            .is_some_and(|(_, at)| at.elapsed() < SPARE_RETRY)
-        {
+        if self.spare_failure.as_ref().is_some_and(|(_, at)| at.elapsed() < SPARE_RETRY) {
             return;
         }
         while self.spares.len() + self.spares_under_way < self.config.spare_segments {
@@ -76,12 +72,7 @@ impl Writer {
         self.unpin(&gone.segments);
         if gone.has_file || gone.entry.file_bytes > 0 {
             self.track_file_bytes = self.track_file_bytes.saturating_sub(gone.entry.file_bytes);
-            let _ = self
-                .spare_tasks
-                .send(SpareTask::Remove(segments::track_path(
-                    &self.config.journal_dir,
-                    gone.shared.track,
-                )));
+            let _ = self.spare_tasks.send(SpareTask::Remove(segments::track_path(&self.config.journal_dir, gone.shared.track)));
         }
     }
 
@@ -94,10 +85,7 @@ impl Writer {
         if self.spares.len() + self.spares_under_way < self.config.spare_segments * 2 {
             let number = self.next_number;
             self.next_number += 1;
-            disk::rename(
-                &path,
-                &segments::spare_path(&self.config.journal_dir, number),
-            );
+            disk::rename(&path, &segments::spare_path(&self.config.journal_dir, number));
             self.spares.push(number);
         } else {
             let _ = self.spare_tasks.send(SpareTask::Remove(path));
@@ -108,52 +96,26 @@ impl Writer {
     fn want_evacuation(&mut self) {
         if self.evacuating
             || self.needed.len() <= self.config.live_segments
-            || self
-                .evacuation_rest_until
-                .is_some_and(|until| Instant::now() < until)
+            || self.evacuation_rest_until.is_some_and(|until| Instant::now() < until)
         {
             return;
         }
-        let many = (self.needed.len() - self.config.live_segments + self.config.live_segments / 8)
-            .clamp(1, EVACUATE_AT_ONCE);
-        let segments: Vec<u64> = self
-            .needed
-            .keys()
-            .copied()
-            .filter(|segment| *segment != self.current.segment)
-            .take(many)
-            .collect();
+        let many = (self.needed.len() - self.config.live_segments + self.config.live_segments / 8).clamp(1, EVACUATE_AT_ONCE);
+        let segments: Vec<u64> = self.needed.keys().copied().filter(|segment| *segment != self.current.segment).take(many).collect();
         let tracks = self
             .tracks
             .iter()
             .flatten()
-            .filter(|track| {
-                track
-                    .segments
-                    .iter()
-                    .any(|segment| segments.contains(segment))
-            })
+            .filter(|track| track.segments.iter().any(|segment| segments.contains(segment)))
             .map(|track| {
                 let entry = &track.entry;
                 (
                     track.shared.track,
-                    FileState {
-                        bytes: entry.file_bytes,
-                        last: entry.file_last,
-                        last_at: entry.file_last_at,
-                        header: None,
-                    },
+                    FileState { bytes: entry.file_bytes, last: entry.file_last, last_at: entry.file_last_at, header: None },
                 )
             })
             .collect();
-        self.evacuating = self
-            .evacuations
-            .send(Job {
-                segments,
-                tracks,
-                holes: self.holes.clone(),
-            })
-            .is_ok();
+        self.evacuating = self.evacuations.send(Job { segments, tracks, holes: self.holes.clone() }).is_ok();
     }
 
     fn take_emptied(&mut self, outcome: Outcome) {
@@ -166,12 +128,7 @@ impl Writer {
         for (track, state) in &outcome.tracks {
             let Some(index) = self.by_id.get(track) else {
                 // Released meanwhile: its key is gone, the file may go too.
-                let _ = self
-                    .spare_tasks
-                    .send(SpareTask::Remove(segments::track_path(
-                        &self.config.journal_dir,
-                        *track,
-                    )));
+                let _ = self.spare_tasks.send(SpareTask::Remove(segments::track_path(&self.config.journal_dir, *track)));
                 continue;
             };
             let Some(Some(track)) = self.tracks.get_mut(*index as usize) else {
@@ -197,11 +154,7 @@ impl Writer {
                 }
                 !emptied
             });
-            track.entry.first_segment = track
-                .segments
-                .first()
-                .copied()
-                .unwrap_or(self.current.segment);
+            track.entry.first_segment = track.segments.first().copied().unwrap_or(self.current.segment);
         }
         self.unpin(&unpinned);
     }
@@ -227,30 +180,21 @@ impl Writer {
         let free = disk::free_bytes(&self.config.journal_dir);
         let buffered = self.shared.in_flight();
         // Once refused, a little more room than the bound is wanted before new tracks are taken again.
-        let reserve = if self.able {
-            self.config.disk_reserve_bytes
-        } else {
-            self.config.disk_reserve_bytes + self.config.disk_reserve_bytes / 20
-        };
-        let behind = if self.able {
-            self.config.buffer_bytes / 2
-        } else {
-            self.config.buffer_bytes / 4
-        };
+        let reserve =
+            if self.able { self.config.disk_reserve_bytes } else { self.config.disk_reserve_bytes + self.config.disk_reserve_bytes / 20 };
+        let behind = if self.able { self.config.buffer_bytes / 2 } else { self.config.buffer_bytes / 4 };
         let why = if self.out_of_space {
             "the disk is full; what is received waits in memory".to_owned()
         } else if self.spares.is_empty() && self.spare_failure.is_some() {
-            self.spare_failure
-                .as_ref()
-                .map(|(why, _)| why.clone())
-                .unwrap_or_default()
+            self.spare_failure.as_ref().map(|(why, _)| why.clone()).unwrap_or_default()
         } else if free < reserve {
-            format!(
-                "{free} bytes of disk are free, less than the reserve of {} (disk_reserve_bytes)",
-                self.config.disk_reserve_bytes
-            )
+            format!("{free} bytes of disk are free, less than the reserve of {} (disk_reserve_bytes)", self.config.disk_reserve_bytes)
         } else if self.journal_bytes() >= self.config.journal_max_bytes {
-            format!("the journal has {} bytes, its bound is {} (journal_max_bytes); is the archive taking recordings?", self.journal_bytes(), self.config.journal_max_bytes)
+            format!(
+                "the journal has {} bytes, its bound is {} (journal_max_bytes); is the archive taking recordings?",
+                self.journal_bytes(),
+                self.config.journal_max_bytes
+            )
         } else if buffered > behind {
             format!("the disk is too slow: {buffered} bytes wait to be written")
         } else {
@@ -262,10 +206,7 @@ impl Writer {
         self.why = why;
         if changed {
             self.shared.able.store(able, Ordering::Release);
-            (self.on_event)(JournalEvent::Able {
-                able,
-                why: self.why.clone(),
-            });
+            (self.on_event)(JournalEvent::Able { able, why: self.why.clone() });
         }
     }
 
@@ -282,21 +223,14 @@ impl Writer {
             journal_bytes: self.journal_bytes(),
             free_bytes: disk::free_bytes(&self.config.journal_dir),
             segments: self.needed.len(),
-            open_tracks: self
-                .tracks
-                .iter()
-                .flatten()
-                .filter(|track| !track.entry.closed)
-                .count(),
+            open_tracks: self.tracks.iter().flatten().filter(|track| !track.entry.closed).count(),
             unreleased_tracks: self.by_id.len(),
             sync_ms_p50: p50,
             sync_ms_p99: p99,
             sync_ms_max: max,
             groups: self.times.groups,
             buffered_bytes: 0,
-            buffered_ms: self
-                .oldest_at
-                .map_or(0, |at| at.elapsed().as_millis() as u64),
+            buffered_ms: self.oldest_at.map_or(0, |at| at.elapsed().as_millis() as u64),
             overflow_packets: 0,
             orphan_packets: 0,
         };

@@ -168,8 +168,7 @@ impl Writer {
                 }
             }
             let now = Instant::now();
-            if self.has_work() && (now >= next_group || urgent.is_some_and(|urgent| now >= urgent))
-            {
+            if self.has_work() && (now >= next_group || urgent.is_some_and(|urgent| now >= urgent)) {
                 self.group();
                 urgent = None;
                 next_group = now + self.config.sync_interval;
@@ -199,40 +198,17 @@ impl Writer {
     fn take(&mut self, command: Command) {
         match command {
             Command::Batch { blocks, back } => self.take_batch(blocks, Some(back)),
-            Command::Open {
-                shared,
-                header,
-                at_ns,
-                done,
-            } => self.take_open(shared, header, at_ns, done),
-            Command::Update {
-                track,
-                header,
-                at_ns,
-                done,
-            } => match self.by_id.get(&track) {
-                Some(index) => self.headers.push(Note {
-                    index: *index,
-                    kind: FrameKind::Update,
-                    at_ns,
-                    json: header,
-                    done: NoteDone::Header(done),
-                }),
+            Command::Open { shared, header, at_ns, done } => self.take_open(shared, header, at_ns, done),
+            Command::Update { track, header, at_ns, done } => match self.by_id.get(&track) {
+                Some(index) => {
+                    self.headers.push(Note { index: *index, kind: FrameKind::Update, at_ns, json: header, done: NoteDone::Header(done) })
+                }
                 None => done(Err(JournalError::UnknownTrack(track))),
             },
-            Command::CloseTrack {
-                track,
-                stats,
-                at_ns,
-                done,
-            } => match self.by_id.get(&track) {
-                Some(index) => self.closes.push(Note {
-                    index: *index,
-                    kind: FrameKind::Close,
-                    at_ns,
-                    json: stats,
-                    done: NoteDone::Close(done),
-                }),
+            Command::CloseTrack { track, stats, at_ns, done } => match self.by_id.get(&track) {
+                Some(index) => {
+                    self.closes.push(Note { index: *index, kind: FrameKind::Close, at_ns, json: stats, done: NoteDone::Close(done) })
+                }
                 None => done(Err(JournalError::UnknownTrack(track))),
             },
             Command::Erase { track, done } => self.take_erase(track, done),
@@ -246,18 +222,10 @@ impl Writer {
         let batch = self.batches.len() as u32;
         for (place, block) in blocks.iter().enumerate() {
             let track = match self.tracks.get_mut(block.slot.index as usize) {
-                Some(Some(track))
-                    if track.shared.slot == block.slot
-                        && !track.entry.closed
-                        && track.key.is_some() =>
-                {
-                    track
-                }
+                Some(Some(track)) if track.shared.slot == block.slot && !track.entry.closed && track.key.is_some() => track,
                 _ => {
                     self.consumed_bytes += block.buffer.data.len() as u64;
-                    self.shared
-                        .orphan_packets
-                        .fetch_add(u64::from(block.buffer.packets), Ordering::Relaxed);
+                    self.shared.orphan_packets.fetch_add(u64::from(block.buffer.packets), Ordering::Relaxed);
                     continue;
                 }
             };
@@ -276,9 +244,7 @@ impl Writer {
             Ok(ring_key) => ring_key,
             Err(error) => {
                 self.shared.forget(&shared);
-                return done(Err(JournalError::NoSpace(format!(
-                    "the key ring cannot grow: {error}"
-                ))));
+                return done(Err(JournalError::NoSpace(format!("the key ring cannot grow: {error}"))));
             }
         };
         let index = shared.slot.index as usize;
@@ -287,10 +253,7 @@ impl Writer {
         }
         self.tracks[index] = Some(Track {
             shared,
-            entry: Entry {
-                opened_at_ns: at_ns,
-                ..Entry::default()
-            },
+            entry: Entry { opened_at_ns: at_ns, ..Entry::default() },
             key: Some(ring_key.key),
             key_slot: Some(ring_key.slot),
             segments: Vec::new(),
@@ -299,13 +262,7 @@ impl Writer {
             has_file: false,
         });
         self.by_id.insert(track, index as u32);
-        self.headers.push(Note {
-            index: index as u32,
-            kind: FrameKind::Open,
-            at_ns,
-            json: header,
-            done: NoteDone::Header(done),
-        });
+        self.headers.push(Note { index: index as u32, kind: FrameKind::Open, at_ns, json: header, done: NoteDone::Header(done) });
     }
 
     /// Release and shred are one thing here: the key goes, and with it everything that was written.
@@ -319,10 +276,7 @@ impl Writer {
                 crate::fault::point("release.erased");
                 self.consumed_bytes += self.pending_bytes(&gone);
                 self.touched.retain(|touched| *touched != index);
-                for note in drain_of(&mut self.headers, index)
-                    .into_iter()
-                    .chain(drain_of(&mut self.closes, index))
-                {
+                for note in drain_of(&mut self.headers, index).into_iter().chain(drain_of(&mut self.closes, index)) {
                     note.done.fail(JournalError::UnknownTrack(track));
                 }
                 self.written_tracks.retain(|written| *written != index);
@@ -337,21 +291,17 @@ impl Writer {
 
     /// Bytes that were handed over for this track and are not in a frame yet.
     pub(crate) fn pending_bytes(&self, track: &Track) -> u64 {
-        let bytes: usize = track
-            .pending
-            .iter()
-            .map(|(batch, place)| {
-                self.batches[*batch as usize].blocks[*place as usize]
-                    .buffer
-                    .data
-                    .len()
-            })
-            .sum();
+        let bytes: usize =
+            track.pending.iter().map(|(batch, place)| self.batches[*batch as usize].blocks[*place as usize].buffer.data.len()).sum();
         bytes.saturating_sub(track.skip) as u64
     }
 
     /// What can still be made durable is; the rest is told that the journal is closed.
     fn end(&mut self) {
+        let unwritten: u64 = self.tracks.iter().flatten().map(|track| self.pending_bytes(track)).sum();
+        if unwritten > 0 {
+            eprintln!("callward journal: closed while the disk was full; {unwritten} bytes of audio could not be stored");
+        }
         for note in self.headers.drain(..).chain(self.closes.drain(..)) {
             note.done.fail(JournalError::Closed);
         }
@@ -365,9 +315,7 @@ impl Writer {
 }
 
 fn drain_of(notes: &mut Vec<Note>, index: u32) -> Vec<Note> {
-    let (mine, others) = std::mem::take(notes)
-        .into_iter()
-        .partition(|note| note.index == index);
+    let (mine, others) = std::mem::take(notes).into_iter().partition(|note| note.index == index);
     *notes = others;
     mine
 }

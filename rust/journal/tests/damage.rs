@@ -13,11 +13,7 @@ const TRACKS: u8 = 3;
 
 fn fresh_folder() -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let path = std::env::temp_dir().join(format!(
-        "callward-damage-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    ));
+    let path = std::env::temp_dir().join(format!("callward-damage-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     let _ = fs::remove_dir_all(&path);
     fs::create_dir_all(&path).unwrap();
     path
@@ -68,13 +64,8 @@ fn sample() -> &'static Sample {
             .map(|entry| entry.unwrap().path())
             .find(|path| path.extension().is_some_and(|suffix| suffix == "seg"))
             .unwrap();
-        let handles: Vec<TrackHandle> = (0..TRACKS)
-            .map(|nth| {
-                journal
-                    .open_track(id(nth), br#"{"session":"s"}"#, Box::new(|_| {}))
-                    .unwrap()
-            })
-            .collect();
+        let handles: Vec<TrackHandle> =
+            (0..TRACKS).map(|nth| journal.open_track(id(nth), br#"{"session":"s"}"#, Box::new(|_| {})).unwrap()).collect();
         assert!(journal.flush(Duration::from_secs(10)));
         let mut feed = journal.feed();
         let mut history = History::new();
@@ -83,10 +74,7 @@ fn sample() -> &'static Sample {
             for (nth, handle) in handles.iter().enumerate() {
                 let mut buffer = feed.buffer();
                 for part in 0..3 {
-                    buffer.push_packet(
-                        i64::from(group),
-                        &[0x80, group, part, nth as u8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
-                    );
+                    buffer.push_packet(i64::from(group), &[0x80, group, part, nth as u8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
                 }
                 records[nth].extend_from_slice(buffer.as_bytes());
                 feed.take(handle.slot(), &mut buffer);
@@ -102,14 +90,7 @@ fn sample() -> &'static Sample {
         journal.close();
         let bytes = fs::read(&segment).unwrap();
         let used = end_of_frames(&bytes);
-        Sample {
-            folder,
-            segment,
-            bytes,
-            used,
-            history,
-            records,
-        }
+        Sample { folder, segment, bytes, used, history, records }
     })
 }
 
@@ -121,39 +102,22 @@ fn copy_with(bytes: &[u8]) -> PathBuf {
         fs::create_dir_all(folder.join(part)).unwrap();
     }
     for key in ["host.key", "ring"] {
-        fs::copy(
-            sample.folder.join("keys").join(key),
-            folder.join("keys").join(key),
-        )
-        .unwrap();
+        fs::copy(sample.folder.join("keys").join(key), folder.join("keys").join(key)).unwrap();
     }
-    fs::write(
-        folder
-            .join("audio/segments")
-            .join(sample.segment.file_name().unwrap()),
-        bytes,
-    )
-    .unwrap();
+    fs::write(folder.join("audio/segments").join(sample.segment.file_name().unwrap()), bytes).unwrap();
     folder
 }
 
 fn read(folder: &Path, track: TrackId) -> (Vec<u8>, u64) {
     let read = std::cell::RefCell::new((Vec::new(), 0));
-    read_track(
-        &folder.join("audio"),
-        &folder.join("keys"),
-        track,
-        true,
-        &mut || *read.borrow_mut() = (Vec::new(), 0),
-        &mut |part| {
-            match part {
-                TrackPart::Records { plain, .. } => read.borrow_mut().0.extend_from_slice(plain),
-                TrackPart::Missing { bytes, .. } => read.borrow_mut().1 += bytes,
-                TrackPart::Header { .. } | TrackPart::End { .. } => {}
-            }
-            Ok(())
-        },
-    )
+    read_track(&folder.join("audio"), &folder.join("keys"), track, true, &mut || *read.borrow_mut() = (Vec::new(), 0), &mut |part| {
+        match part {
+            TrackPart::Records { plain, .. } => read.borrow_mut().0.extend_from_slice(plain),
+            TrackPart::Missing { bytes, .. } => read.borrow_mut().1 += bytes,
+            TrackPart::Header { .. } | TrackPart::End { .. } => {}
+        }
+        Ok(())
+    })
     .unwrap();
     read.into_inner()
 }

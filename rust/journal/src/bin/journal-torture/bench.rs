@@ -12,31 +12,19 @@ const PACKET_BYTES: usize = 178;
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after = stat.rsplit(')').next().unwrap_or_default();
-    let fields: Vec<f64> = after
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|word| word.parse().ok())
-        .collect();
+    let fields: Vec<f64> = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse().ok()).collect();
     fields.iter().sum::<f64>() / 100.0
 }
 
 /// CPU nanoseconds of the calling thread.
 fn thread_cpu_ns() -> u64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    stat.split(' ')
-        .next()
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(0)
+    stat.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 /// Feeds `tracks` tracks with 50 packets of 190 bytes (record header included) per second in real time, and prints the cost.
 pub fn bench(options: &Options) -> bool {
-    let tracks = if options.tracks == 24 {
-        4000
-    } else {
-        options.tracks
-    };
+    let tracks = if options.tracks == 24 { 4000 } else { options.tracks };
     let mut config = JournalConfig::new(options.dir.join("audio"), options.dir.join("keys"));
     config.disk_reserve_bytes = 0;
     let journal = match Journal::open(config, |_| {}) {
@@ -50,13 +38,7 @@ pub fn bench(options: &Options) -> bool {
         .filter_map(|nth| {
             let mut bytes = [1u8; 16];
             bytes[8..].copy_from_slice(&(nth as u64 + 1).to_be_bytes());
-            journal
-                .open_track(
-                    TrackId::from_bytes(bytes),
-                    b"{\"session\":\"bench\",\"meta\":{}}",
-                    Box::new(|_| {}),
-                )
-                .ok()
+            journal.open_track(TrackId::from_bytes(bytes), b"{\"session\":\"bench\",\"meta\":{}}", Box::new(|_| {})).ok()
         })
         .collect();
     journal.flush(Duration::from_secs(20));
@@ -79,11 +61,7 @@ pub fn bench(options: &Options) -> bool {
             for (handle, buffer) in handles.iter().zip(&mut buffers) {
                 feed.take(handle.slot(), buffer);
             }
-            lost += feed
-                .submit()
-                .iter()
-                .map(|one| u64::from(one.packets))
-                .sum::<u64>();
+            lost += feed.submit().iter().map(|one| u64::from(one.packets)).sum::<u64>();
         }
         hot_ns += thread_cpu_ns() - hot_begun;
         let due = begun + Duration::from_millis((round + 1) * 20);
@@ -93,14 +71,8 @@ pub fn bench(options: &Options) -> bool {
     let cpu = cpu_seconds() - cpu_before;
     let packets = rounds * tracks as u64;
     let status = journal.status();
-    println!(
-        "{tracks} tracks, {packets} packets in {:.1} s, {lost} lost",
-        begun.elapsed().as_secs_f64()
-    );
-    println!(
-        "hot thread {:.0} ns per packet",
-        hot_ns as f64 / packets as f64
-    );
+    println!("{tracks} tracks, {packets} packets in {:.1} s, {lost} lost", begun.elapsed().as_secs_f64());
+    println!("hot thread {:.0} ns per packet", hot_ns as f64 / packets as f64);
     println!(
         "journal in all {:.0} ns of CPU per packet ({:.1} % of a core)",
         cpu * 1e9 / packets as f64,
@@ -121,11 +93,7 @@ pub fn bench(options: &Options) -> bool {
 /// One hour of G.711 in blocks of 100 ms, extracted.
 fn hour(options: &Options, journal: &Journal) {
     let track = TrackId::from_bytes([2; 16]);
-    let Ok(handle) = journal.open_track(
-        track,
-        b"{\"session\":\"hour\",\"meta\":{}}",
-        Box::new(|_| {}),
-    ) else {
+    let Ok(handle) = journal.open_track(track, b"{\"session\":\"hour\",\"meta\":{}}", Box::new(|_| {})) else {
         return;
     };
     let mut feed = journal.feed();
@@ -156,18 +124,8 @@ fn hour(options: &Options, journal: &Journal) {
     let _ = closed.recv_timeout(Duration::from_secs(10));
     let begun = Instant::now();
     let output = options.dir.join("hour.cwtrack");
-    match extract(
-        &options.dir.join("audio"),
-        &options.dir.join("keys"),
-        track,
-        &output,
-        false,
-    ) {
-        Ok(extracted) => println!(
-            "one hour extracted in {:.0} ms ({} packets)",
-            begun.elapsed().as_secs_f64() * 1000.0,
-            extracted.packets
-        ),
+    match extract(&options.dir.join("audio"), &options.dir.join("keys"), track, &output, false) {
+        Ok(extracted) => println!("one hour extracted in {:.0} ms ({} packets)", begun.elapsed().as_secs_f64() * 1000.0, extracted.packets),
         Err(error) => println!("one hour could not be extracted: {error}"),
     }
 }

@@ -9,9 +9,7 @@ use std::io::Write;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use callward_journal::{
-    BlockBuffer, Journal, JournalConfig, JournalError, TrackHandle, TrackId, TrackState,
-};
+use callward_journal::{BlockBuffer, Journal, JournalConfig, JournalError, TrackHandle, TrackId, TrackState};
 use ring::digest::{Context, SHA256};
 
 use crate::plan::Options;
@@ -50,11 +48,7 @@ fn state_name(state: TrackState) -> &'static str {
 
 fn say(lines: &str) {
     let mut out = std::io::stdout().lock();
-    if out
-        .write_all(lines.as_bytes())
-        .and_then(|()| out.flush())
-        .is_err()
-    {
+    if out.write_all(lines.as_bytes()).and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
     }
 }
@@ -70,18 +64,7 @@ fn open(options: &Options) -> Option<Journal> {
 }
 
 fn found(journal: &Journal) -> String {
-    journal
-        .tracks()
-        .iter()
-        .map(|info| {
-            format!(
-                "B {} {} {}\n",
-                info.track,
-                info.acked_bytes,
-                state_name(info.state)
-            )
-        })
-        .collect()
+    journal.tracks().iter().map(|info| format!("B {} {} {}\n", info.track, info.acked_bytes, state_name(info.state))).collect()
 }
 
 /// Recovers and says what was found.
@@ -133,9 +116,7 @@ pub fn generate(options: &Options) -> bool {
                 let length = 20 + random.below(300) as usize;
                 random.fill(&mut packet[..length]);
                 packet[0] = 0x80;
-                track
-                    .buffer
-                    .push_packet(random.next() as i64 >> 1, &packet[..length]);
+                track.buffer.push_packet(random.next() as i64 >> 1, &packet[..length]);
                 track.packets += 1;
             }
             if random.once_in(50) {
@@ -144,9 +125,7 @@ pub fn generate(options: &Options) -> bool {
             if !track.buffer.is_empty() {
                 track.sum.update(track.buffer.as_bytes());
                 track.end += track.buffer.len() as u64;
-                track
-                    .ends
-                    .push_back((track.end, hex(track.sum.clone().finish().as_ref())));
+                track.ends.push_back((track.end, hex(track.sum.clone().finish().as_ref())));
                 feed.take(track.handle.slot(), &mut track.buffer);
                 lines.push_str(&format!("G {} {}\n", track.handle.track(), track.packets));
             }
@@ -172,10 +151,7 @@ pub fn generate(options: &Options) -> bool {
     acknowledged(&mut live, &mut lines);
     told(&notes, &mut lines, &mut live, &mut closed);
     let status = journal.status();
-    lines.push_str(&format!(
-        "S {} {} {} {}\n",
-        status.sync_ms_p50, status.sync_ms_p99, status.sync_ms_max, status.groups
-    ));
+    lines.push_str(&format!("S {} {} {} {}\n", status.sync_ms_p50, status.sync_ms_p99, status.sync_ms_max, status.groups));
     say(&lines);
     true
 }
@@ -194,10 +170,7 @@ fn begin(handle: TrackHandle) -> Live {
     }
 }
 
-fn note<T: Send + 'static>(
-    notes: &Sender<String>,
-    line: impl FnOnce(T) -> String + Send + 'static,
-) -> callward_journal::Done<T> {
+fn note<T: Send + 'static>(notes: &Sender<String>, line: impl FnOnce(T) -> String + Send + 'static) -> callward_journal::Done<T> {
     let notes = notes.clone();
     Box::new(move |answer: Result<T, JournalError>| {
         if let Ok(value) = answer {
@@ -211,18 +184,8 @@ fn open_track(journal: &Journal, random: &mut Random, notes: &Sender<String>) ->
     random.fill(&mut bytes);
     bytes[0] &= 0x7f;
     let track = TrackId::from_bytes(bytes);
-    let header = format!(
-        "{{\"session\":\"{track}\",\"meta\":{{\"label\":\"1\"}},\"pad\":\"{}\"}}",
-        "x".repeat(random.below(600) as usize)
-    );
-    journal
-        .open_track(
-            track,
-            header.as_bytes(),
-            note(notes, move |()| format!("O {track}\n")),
-        )
-        .ok()
-        .map(begin)
+    let header = format!("{{\"session\":\"{track}\",\"meta\":{{\"label\":\"1\"}},\"pad\":\"{}\"}}", "x".repeat(random.below(600) as usize));
+    journal.open_track(track, header.as_bytes(), note(notes, move |()| format!("O {track}\n"))).ok().map(begin)
 }
 
 fn end_one(journal: &Journal, random: &mut Random, live: &mut [Live], notes: &Sender<String>) {
@@ -234,20 +197,12 @@ fn end_one(journal: &Journal, random: &mut Random, live: &mut [Live], notes: &Se
         let _ = journal.close_track(
             id,
             b"{\"packets\":1}",
-            note(notes, move |closed: callward_journal::ClosedTrack| {
-                format!("C {id} {}\n", closed.acked_bytes)
-            }),
+            note(notes, move |closed: callward_journal::ClosedTrack| format!("C {id} {}\n", closed.acked_bytes)),
         );
     }
 }
 
-fn release_one(
-    journal: &Journal,
-    random: &mut Random,
-    live: &mut Vec<Live>,
-    closed: &mut Vec<TrackId>,
-    notes: &Sender<String>,
-) {
+fn release_one(journal: &Journal, random: &mut Random, live: &mut Vec<Live>, closed: &mut Vec<TrackId>, notes: &Sender<String>) {
     let id = if !closed.is_empty() {
         closed.swap_remove(random.below(closed.len() as u64) as usize)
     } else if random.once_in(10) && live.len() > 2 {
@@ -267,27 +222,14 @@ fn acknowledged(live: &mut [Live], lines: &mut String) {
             newest = track.ends.pop_front();
         }
         if let Some((end, digest)) = newest {
-            lines.push_str(&format!(
-                "A {} {} {end} {digest}\n",
-                track.handle.track(),
-                track.base
-            ));
+            lines.push_str(&format!("A {} {} {end} {digest}\n", track.handle.track(), track.base));
         }
     }
 }
 
-fn told(
-    notes: &Receiver<String>,
-    lines: &mut String,
-    live: &mut Vec<Live>,
-    closed: &mut Vec<TrackId>,
-) {
+fn told(notes: &Receiver<String>, lines: &mut String, live: &mut Vec<Live>, closed: &mut Vec<TrackId>) {
     while let Ok(line) = notes.try_recv() {
-        if let Some(id) = line
-            .strip_prefix("C ")
-            .and_then(|rest| rest.split(' ').next())
-            .and_then(|id| id.parse().ok())
-        {
+        if let Some(id) = line.strip_prefix("C ").and_then(|rest| rest.split(' ').next()).and_then(|id| id.parse().ok()) {
             live.retain(|track| track.handle.track() != id);
             closed.push(id);
         }

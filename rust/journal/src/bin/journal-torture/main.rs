@@ -12,11 +12,11 @@ mod random;
 
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "journal-torture run [--seed N] [--kills N] [--dir DIR]   random kills and power losses
+const USAGE: &str = "journal-torture run [--seed N] [--kills N] [--dir DIR]   random kills and power losses
 journal-torture points [--seed N] [--dir DIR]            a kill at every failpoint
 journal-torture faults [--seed N] [--dir DIR]            full disk, failing and slow sync
 journal-torture mutants [--seed N] [--dir DIR]           each broken build must be caught
+journal-torture long [--seed N] [--kills N] [--dir DIR]  all of these at length, and the sync times of 1,000 tracks
 journal-torture bench [--tracks N] [--seconds N] [--dir DIR]
 (child, recover: started by the harness itself)";
 
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         "points" => plan::points(&options),
         "faults" => plan::faults(&options),
         "mutants" => plan::mutants(&options),
+        "long" => plan::long(&options),
         "bench" => bench::bench(&options),
         _ => {
             eprintln!("{USAGE}");

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use callward_journal::{
-    check, extract, read_track, JournalError, RecordKind, Records, TrackId, TrackPart,
-};
+use callward_journal::{check, extract, read_track, JournalError, RecordKind, Records, TrackId, TrackPart};
 use ring::digest::{digest, SHA256};
 
 use crate::child::hex;
@@ -70,42 +68,23 @@ impl Oracle {
     }
 
     /// Compares everything promised with what the journal holds after a recovery that found `found` (track, position, state).
-    pub fn verify(
-        &mut self,
-        dir: &Path,
-        found: &HashMap<TrackId, (u64, String)>,
-    ) -> Result<(), String> {
+    pub fn verify(&mut self, dir: &Path, found: &HashMap<TrackId, (u64, String)>) -> Result<(), String> {
         let (journal_dir, keys_dir) = (dir.join("audio"), dir.join("keys"));
         let mut gone = Vec::new();
         let mut failures = Vec::new();
         for (track, promise) in &mut self.promises {
             let there = found.get(track);
             match (promise.release, there) {
-                (Release::Done, Some(_)) => {
-                    failures.push(format!("{track} was released and is there again"))
-                }
+                (Release::Done, Some(_)) => failures.push(format!("{track} was released and is there again")),
                 (Release::Done | Release::Asked, None) => {
-                    match read_track(
-                        &journal_dir,
-                        &keys_dir,
-                        *track,
-                        true,
-                        &mut || {},
-                        &mut |_| Ok(()),
-                    ) {
+                    match read_track(&journal_dir, &keys_dir, *track, true, &mut || {}, &mut |_| Ok(())) {
                         Err(JournalError::UnknownTrack(_)) => gone.push(*track),
-                        other => failures
-                            .push(format!("{track} was released and can be read: {other:?}")),
+                        other => failures.push(format!("{track} was released and can be read: {other:?}")),
                     }
                     continue;
                 }
                 (_, None) if promise.opened || !promise.acked.is_empty() => {
-                    self.lost_acked_bytes += promise
-                        .acked
-                        .values()
-                        .map(|(end, _)| end)
-                        .sum::<u64>()
-                        .max(1);
+                    self.lost_acked_bytes += promise.acked.values().map(|(end, _)| end).sum::<u64>().max(1);
                     failures.push(format!("{track} was opened and is not there"));
                 }
                 (_, None) => gone.push(*track),
@@ -114,8 +93,7 @@ impl Oracle {
                     match compare(&journal_dir, &keys_dir, *track, promise, *position, state) {
                         Ok((checked, packets)) => {
                             self.acked_bytes_checked += checked;
-                            self.lost_packets += (promise.readable_before + promise.handed_over)
-                                .saturating_sub(packets);
+                            self.lost_packets += (promise.readable_before + promise.handed_over).saturating_sub(packets);
                             promise.readable_before = packets;
                             promise.handed_over = 0;
                         }
@@ -186,12 +164,7 @@ fn compare(
             Ok(())
         },
     );
-    let promised = promise
-        .acked
-        .values()
-        .map(|(end, _)| *end)
-        .max()
-        .unwrap_or(0);
+    let promised = promise.acked.values().map(|(end, _)| *end).max().unwrap_or(0);
     let reading = reading.map_err(|error| (promised, error.to_string()))?;
     let bytes = bytes.into_inner();
     if missing.get() > 0 || reading.unreadable_frames > 0 {
@@ -207,44 +180,24 @@ fn compare(
     if (bytes.len() as u64) < position || position < promised {
         return Err((
             promised.saturating_sub(bytes.len() as u64),
-            format!(
-                "{promised} bytes were acknowledged, recovery found {position}, {} can be read",
-                bytes.len()
-            ),
+            format!("{promised} bytes were acknowledged, recovery found {position}, {} can be read", bytes.len()),
         ));
     }
     let mut checked = 0;
     for (base, (end, expected)) in &promise.acked {
         let Some(part) = bytes.get(*base as usize..*end as usize) else {
-            return Err((
-                end - base,
-                format!(
-                    "bytes {base} to {end} were acknowledged, {} are there",
-                    bytes.len()
-                ),
-            ));
+            return Err((end - base, format!("bytes {base} to {end} were acknowledged, {} are there", bytes.len())));
         };
         if hex(digest(&SHA256, part).as_ref()) != *expected {
-            return Err((
-                end - base,
-                format!("bytes {base} to {end} are not those that were acknowledged"),
-            ));
+            return Err((end - base, format!("bytes {base} to {end} are not those that were acknowledged")));
         }
         checked += end - base;
     }
     if let Some(closed) = promise.closed {
         if state != "closed" || !reading.complete || bytes.len() as u64 != closed {
-            return Err((
-                0,
-                format!(
-                    "it was closed with {closed} bytes, now it is {state} with {}",
-                    bytes.len()
-                ),
-            ));
+            return Err((0, format!("it was closed with {closed} bytes, now it is {state} with {}", bytes.len())));
         }
     }
-    let packets = Records::of(&bytes)
-        .filter(|record| record.kind == RecordKind::Packet as u8)
-        .count() as u64;
+    let packets = Records::of(&bytes).filter(|record| record.kind == RecordKind::Packet as u8).count() as u64;
     Ok((checked, packets))
 }

@@ -68,9 +68,7 @@ pub struct Options {
 impl Options {
     /// `--name value` pairs; a bad one ends the program.
     pub fn parse(mut words: impl Iterator<Item = String>) -> Self {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(1, |since| since.as_nanos() as u64);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |since| since.as_nanos() as u64);
         let mut options = Self {
             dir: std::env::temp_dir().join(format!("callward-torture-{}", std::process::id())),
             keep: false,
@@ -87,11 +85,7 @@ impl Options {
         };
         while let Some(word) = words.next() {
             let value = words.next().unwrap_or_default();
-            let number = || {
-                value
-                    .parse::<u64>()
-                    .unwrap_or_else(|_| fail(&format!("{word} wants a number, not {value:?}")))
-            };
+            let number = || value.parse::<u64>().unwrap_or_else(|_| fail(&format!("{word} wants a number, not {value:?}")));
             match word.as_str() {
                 "--dir" => (options.dir, options.keep) = (PathBuf::from(&value), true),
                 "--seed" => options.seed = number(),
@@ -134,14 +128,8 @@ impl Running {
     fn follow(mut self, until: Option<Instant>, mut hear: impl FnMut(&str)) -> (ExitStatus, bool) {
         let mut killed = false;
         loop {
-            let wait = until.map_or(Duration::from_secs(60), |until| {
-                until.saturating_duration_since(Instant::now())
-            });
-            match self.lines.recv_timeout(if killed {
-                Duration::from_secs(60)
-            } else {
-                wait
-            }) {
+            let wait = until.map_or(Duration::from_secs(60), |until| until.saturating_duration_since(Instant::now()));
+            match self.lines.recv_timeout(if killed { Duration::from_secs(60) } else { wait }) {
                 Ok(line) => hear(&line),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -150,10 +138,7 @@ impl Running {
                 }
             }
         }
-        (
-            self.child.wait().expect("the child can be waited for"),
-            killed,
-        )
+        (self.child.wait().expect("the child can be waited for"), killed)
     }
 }
 
@@ -161,14 +146,8 @@ impl<'o> Bench<'o> {
     fn new(options: &'o Options, name: &str, seed: u64) -> Self {
         let dir = options.dir.join(name);
         let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir)
-            .unwrap_or_else(|error| fail(&format!("cannot create {}: {error}", dir.display())));
-        Self {
-            options,
-            dir,
-            random: Random(seed),
-            oracle: Oracle::default(),
-        }
+        fs::create_dir_all(&dir).unwrap_or_else(|error| fail(&format!("cannot create {}: {error}", dir.display())));
+        Self { options, dir, random: Random(seed), oracle: Oracle::default() }
     }
 
     fn start(&mut self, verb: &str, fault: &str) -> Running {
@@ -188,11 +167,7 @@ impl<'o> Bench<'o> {
             .env("CALLWARD_POWER_LOG", self.dir.join("power.log"))
             .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::piped())
-            .stderr(if fault.is_empty() {
-                Stdio::inherit()
-            } else {
-                Stdio::null()
-            })
+            .stderr(if fault.is_empty() { Stdio::inherit() } else { Stdio::null() })
             .spawn()
             .expect("the child starts");
         let out = child.stdout.take().expect("stdout is piped");
@@ -276,9 +251,7 @@ pub fn run(options: &Options) -> bool {
         }
         if bench.random.once_in(3) {
             let delay = milliseconds(&mut bench.random, 0, 25);
-            bench
-                .start("recover", "")
-                .follow(Some(Instant::now() + delay), |_| {});
+            bench.start("recover", "").follow(Some(Instant::now() + delay), |_| {});
             during_recovery += 1;
             if bench.random.once_in(2) {
                 bench.lose_power();
@@ -291,23 +264,10 @@ pub fn run(options: &Options) -> bool {
         }
     }
     let oracle = &bench.oracle;
-    println!(
-        "kills {} (power losses {power_losses}, killed again during recovery {during_recovery})",
-        options.kills
-    );
-    println!(
-        "acknowledged bytes compared {}, lost {}",
-        oracle.acked_bytes_checked, oracle.lost_acked_bytes
-    );
-    println!(
-        "unacknowledged packets lost per kill {:.1} of {} tracks",
-        oracle.lost_packets as f64 / options.kills as f64,
-        options.tracks
-    );
-    finish(
-        options,
-        oracle.lost_acked_bytes == 0 && oracle.acked_bytes_checked > 0,
-    )
+    println!("kills {} (power losses {power_losses}, killed again during recovery {during_recovery})", options.kills);
+    println!("acknowledged bytes compared {}, lost {}", oracle.acked_bytes_checked, oracle.lost_acked_bytes);
+    println!("unacknowledged packets lost per kill {:.1} of {} tracks", oracle.lost_packets as f64 / options.kills as f64, options.tracks);
+    finish(options, oracle.lost_acked_bytes == 0 && oracle.acked_bytes_checked > 0)
 }
 
 /// A kill at each failpoint, with and without power loss.
@@ -324,15 +284,12 @@ pub fn points(options: &Options) -> bool {
             // Something to recover from first.
             bench.load("", Duration::from_millis(150));
         }
-        let nth =
-            if point.starts_with("open.") || point.starts_with("evacuate") || point == "spare.made"
-            {
-                1
-            } else {
-                1 + bench.random.below(3)
-            };
-        let (status, ours) =
-            bench.load(&format!("kill@{point}:{nth}"), Duration::from_millis(2500));
+        let nth = if point.starts_with("open.") || point.starts_with("evacuate") || point == "spare.made" {
+            1
+        } else {
+            1 + bench.random.below(3)
+        };
+        let (status, ours) = bench.load(&format!("kill@{point}:{nth}"), Duration::from_millis(2500));
         if ours || status.signal() != Some(9) {
             never.push(point);
         }
@@ -346,10 +303,7 @@ pub fn points(options: &Options) -> bool {
         }
     }
     println!("failpoints {}, not reached: {never:?}", POINTS.len());
-    println!(
-        "acknowledged bytes compared {}, lost {}",
-        bench.oracle.acked_bytes_checked, bench.oracle.lost_acked_bytes
-    );
+    println!("acknowledged bytes compared {}, lost {}", bench.oracle.acked_bytes_checked, bench.oracle.lost_acked_bytes);
     finish(options, passed && never.is_empty())
 }
 
@@ -357,18 +311,10 @@ pub fn points(options: &Options) -> bool {
 pub fn faults(options: &Options) -> bool {
     println!("seed {}", options.seed);
     let mut passed = true;
-    for (name, fault) in [
-        ("full disk", "enospc@30:40"),
-        ("failing sync", "eio@40"),
-        ("slow sync", "slow_sync=30"),
-    ] {
+    for (name, fault) in [("full disk", "enospc@30:40"), ("failing sync", "eio@40"), ("slow sync", "slow_sync=30")] {
         let mut bench = Bench::new(options, "faults", options.seed);
         let (status, ours) = bench.load(fault, Duration::from_millis(1500));
-        let ended_as_wanted = if name == "failing sync" {
-            !ours && status.signal() == Some(6)
-        } else {
-            ours
-        };
+        let ended_as_wanted = if name == "failing sync" { !ours && status.signal() == Some(6) } else { ours };
         bench.lose_power();
         let verdict = bench.recover_and_verify("");
         let checked = bench.oracle.acked_bytes_checked;
@@ -383,6 +329,31 @@ pub fn faults(options: &Options) -> bool {
         passed &= ended_as_wanted && verdict.is_ok() && checked > 0;
     }
     finish(options, passed)
+}
+
+/// The long form: several hundred kills, each failpoint several times, and what a group costs with 1,000 tracks.
+pub fn long(options: &Options) -> bool {
+    let mut passed = true;
+    let kills = if options.kills == 20 { 200 } else { options.kills };
+    passed &= run(&Options { kills, ..options.clone() });
+    // Fewer, larger groups: as in real life.
+    let wide = Options {
+        kills: kills / 5,
+        tracks: 300,
+        sync_ms: 50,
+        tick_ms: 10,
+        segment_bytes: 4 << 20,
+        seed: options.seed + 1,
+        ..options.clone()
+    };
+    passed &= run(&wide);
+    for round in 0..3 {
+        passed &= points(&Options { seed: options.seed + round, ..options.clone() });
+        passed &= faults(&Options { seed: options.seed + round, ..options.clone() });
+        passed &= mutants(&Options { seed: options.seed + round, ..options.clone() });
+    }
+    println!("--- 1,000 tracks");
+    passed & crate::bench::bench(&Options { tracks: 1000, seconds: 10, ..options.clone() })
 }
 
 /// Each deliberately broken build must be caught, and the right build must pass the same treatment.

@@ -36,9 +36,7 @@ pub fn lose(log: &Path, random: &mut Random) {
                 let file = files.entry(path).or_default();
                 file.doomed.append(&mut file.writes);
             }
-            Entry::FolderSynced(folder) => {
-                renames.retain(|(from, _)| from.parent() != Some(&folder))
-            }
+            Entry::FolderSynced(folder) => renames.retain(|(from, _)| from.parent() != Some(&folder)),
             Entry::Renamed(from, to) => {
                 if let Some(file) = files.remove(&from) {
                     files.insert(to.clone(), file);
@@ -79,8 +77,7 @@ fn restore(file: &File, write: &Write, from: usize, to: usize) {
         let have = write.old.len().min(to) - from;
         old[..have].copy_from_slice(&write.old[from..from + have]);
     }
-    file.write_all_at(&old, write.offset + from as u64)
-        .expect("the emulation writes");
+    file.write_all_at(&old, write.offset + from as u64).expect("the emulation writes");
 }
 
 fn tear(file: &File, write: &Write, random: &mut Random) {
@@ -95,8 +92,7 @@ fn tear(file: &File, write: &Write, random: &mut Random) {
                 let garbage = (random.below(4096) as usize).min(write.length - kept);
                 let mut bytes = vec![0u8; garbage];
                 random.fill(&mut bytes);
-                file.write_all_at(&bytes, write.offset + kept as u64)
-                    .expect("the emulation writes");
+                file.write_all_at(&bytes, write.offset + kept as u64).expect("the emulation writes");
                 from += garbage;
             }
             restore(file, write, from, write.length);
@@ -134,9 +130,7 @@ fn number(rest: &mut &[u8], many: usize) -> Option<u64> {
 
 fn path(rest: &mut &[u8]) -> Option<PathBuf> {
     let length = number(rest, 2)? as usize;
-    Some(PathBuf::from(
-        String::from_utf8_lossy(take(rest, length)?).into_owned(),
-    ))
+    Some(PathBuf::from(String::from_utf8_lossy(take(rest, length)?).into_owned()))
 }
 
 /// The next entry; None at the end, also when the last one was cut by the kill.
@@ -148,14 +142,7 @@ fn next(rest: &mut &[u8]) -> Option<Entry> {
             let offset = number(rest, 8)?;
             let length = number(rest, 4)? as usize;
             let have = number(rest, 4)? as usize;
-            Entry::Wrote(
-                name,
-                Write {
-                    offset,
-                    length,
-                    old: take(rest, have)?.to_vec(),
-                },
-            )
+            Entry::Wrote(name, Write { offset, length, old: take(rest, have)?.to_vec() })
         }
         b'S' => Entry::Synced(name),
         b'E' => Entry::Failed(name),

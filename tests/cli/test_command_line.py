@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tomllib
@@ -97,3 +98,14 @@ def test_a_demo_call_to_nobody_says_so(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "callward: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_up_names_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run("up", CALLWARD_DATA=str(tmp_path), CALLWARD_PORTAL__PORT=str(port))
+    assert done.returncode == 1
+    assert f"port {port} on 127.0.0.1 (portal)" in done.stderr
+    assert "CALLWARD_PORTAL__PORT" in done.stderr

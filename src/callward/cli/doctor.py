@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from rich.console import Console
 
 from callward.cli.settings_option import settings
 from callward.media.program import MediaProgramError, media_program
+from callward.platform.ports import ports
 from callward.platform.postgres import EmbeddedPostgresError, locate, server_version
 from callward.platform.settings import Settings
 
@@ -119,47 +119,14 @@ def _folder(found: Settings) -> Iterator[Finding]:
 
 
 def _ports(found: Settings) -> Iterator[Finding]:
-    wanted = [
-        ("portal", found.portal.host, found.portal.port, socket.SOCK_STREAM, "CALLWARD_PORTAL__PORT"),
-        (
-            "recorder, SIP over TCP",
-            found.recorder.host,
-            found.recorder.sip_port,
-            socket.SOCK_STREAM,
-            "CALLWARD_RECORDER__SIP_PORT",
-        ),
-        (
-            "recorder, SIP over UDP",
-            found.recorder.host,
-            found.recorder.sip_port,
-            socket.SOCK_DGRAM,
-            "CALLWARD_RECORDER__SIP_PORT",
-        ),
-        (
-            "recorder, SIP over TLS",
-            found.recorder.host,
-            found.recorder.tls_port,
-            socket.SOCK_STREAM,
-            "CALLWARD_RECORDER__TLS_PORT",
-        ),
-        ("metrics", found.metrics.host, found.metrics.port, socket.SOCK_STREAM, "CALLWARD_METRICS__PORT"),
-    ]
-    for what, host, port, kind, variable in wanted:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, kind) as probe:
-            if kind == socket.SOCK_STREAM:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                yield Finding(
-                    f"port {port} ({what})",
-                    "warning",
-                    f"{error.strerror}: perhaps Callward runs already",
-                    f"stop what uses it, or set {variable}",
-                )
-            else:
-                yield Finding(f"port {port} ({what})", "well", "free")
+    for port in ports(found):
+        name = f"port {port.number} ({port.what})"
+        refusal = port.refusal()
+        if refusal is None:
+            yield Finding(name, "well", "free")
+        else:
+            remedy = f"stop what uses it, or set {port.variable}"
+            yield Finding(name, "warning", f"{refusal}: perhaps Callward runs already", remedy)
 
 
 def _kernel(found: Settings) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from callward.platform.database import Database
 from callward.platform.health import HealthServer
 from callward.platform.migrate import migrate
 from callward.platform.paths import DataPaths
+from callward.platform.ports import ports
 from callward.platform.postgres import EmbeddedPostgres, locate
 from callward.platform.settings import Settings
 from callward.platform.supervisor import ChildFailedError, ChildSpec, Supervisor
@@ -41,6 +42,7 @@ def run_up(public: str | None, demo: bool) -> None:
     paths.create()
     configure_logs(found.log, "up")
     with _only_one(paths):
+        _check_ports(found)
         try:
             asyncio.run(_Machine(found, paths).run(demo))
         except (ChildFailedError, DemoCallError, DemoNotHeardError) as error:
@@ -57,6 +59,18 @@ def _make_public(address: str) -> None:
         raise typer.Exit(2) from None
     for name in ("PORTAL__HOST", "RECORDER__HOST", "RECORDER__ADVERTISED_ADDRESS", "MEDIA__ADDRESS"):
         os.environ.setdefault(f"CALLWARD_{name}", address)
+
+
+def _check_ports(found: Settings) -> None:
+    """Say at once which ports are taken, before anything is started."""
+    taken = [(port, why) for port in ports(found) if (why := port.refusal()) is not None]
+    for port, why in taken:
+        typer.echo(
+            f"callward: port {port.number} on {port.host} ({port.what}): {why}: stop what uses it, or set {port.variable}",
+            err=True,
+        )
+    if taken:
+        raise typer.Exit(1)
 
 
 class _only_one:

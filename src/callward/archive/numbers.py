@@ -11,15 +11,16 @@ import re
 
 PART_DIGITS = 6
 DIGITS_MAX = 32
+INTERNATIONAL_DIGITS_MIN = 10
 _BASE = 11
 """Ten digits and the end of the number."""
 _NUMBER = re.compile(r"[+0-9][0-9 ()./-]*")
 
 
 def digits_of(text: str) -> str:
-    """Only the digits, at most 32; an international prefix `00` counts as `+`."""
+    """Only the digits, at most 32; the `00` before a whole international number counts as `+`."""
     digits = "".join(character for character in text if character in "0123456789")[:DIGITS_MAX]
-    return digits.removeprefix("00") if text.strip().startswith("00") else digits
+    return digits[2:] if text.strip().startswith("00") and len(digits) >= INTERNATIONAL_DIGITS_MIN else digits
 
 
 def is_number(text: str) -> bool:

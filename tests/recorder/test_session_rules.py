@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from callward.recorder.actions import CloseTrack, DiscardTrack, OpenTrack, RotateTrack
@@ -17,26 +17,28 @@ DIRECTIONS = st.sampled_from(["sendonly", "inactive", "sendrecv", "recvonly"])
 STREAMS = st.lists(
     st.tuples(st.sampled_from(["1", "2", "3", ""]), DIRECTIONS, st.sampled_from(["40000", "0"])), min_size=1, max_size=4
 )
-CALLS = st.lists(st.sampled_from(["a", "b", "c", "a!", "b!"]), max_size=3, unique_by=lambda name: name.rstrip("!"))
-DOCUMENTS = st.one_of(
-    st.just(""),
-    st.just("<recording>no end"),
-    st.builds(
-        lambda calls, placed, mode: metadata(
-            *calls,
-            parties=" ".join(f"p{n}@{call.rstrip('!')}:{n + 1}" for n, call in enumerate(calls)),
-            streams=" ".join(f"{n + 1}@{call.rstrip('!')}" for n, call in enumerate(calls)) if placed else "",
-            mode=mode,
-        ),
-        CALLS,
-        st.booleans(),
-        st.sampled_from(["complete", "partial"]),
+CALLS = st.lists(
+    st.sampled_from(["a", "b", "c", "a!", "b!"]), min_size=1, max_size=3, unique_by=lambda name: name.rstrip("!")
+)
+WELL_FORMED = st.builds(
+    lambda calls, placed, mode: metadata(
+        *calls,
+        parties=" ".join(f"p{n}@{call.rstrip('!')}:{n + 1}" for n, call in enumerate(calls)),
+        streams=" ".join(f"{n + 1}@{call.rstrip('!')}" for n, call in enumerate(calls)) if placed else "",
+        mode=mode,
     ),
+    CALLS,
+    st.booleans(),
+    st.sampled_from(["complete", "partial"]),
+)
+DOCUMENTS = st.one_of(
+    WELL_FORMED, WELL_FORMED.map(str), WELL_FORMED.map(str.strip), st.sampled_from(["", "<recording>no"])
 )
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("offer"), STREAMS, DOCUMENTS),
         st.tuples(st.just("describe"), st.just([]), DOCUMENTS),
+        st.tuples(st.just("describe"), st.just([]), WELL_FORMED),
         st.tuples(st.just("crash"), st.just([]), st.just("")),
         st.tuples(st.just("lost"), st.just([]), st.just("")),
     ),
@@ -48,7 +50,12 @@ def text_of(streams: list[tuple[str, str, str]]) -> str:
     return sdp(*[":".join(stream) for stream in streams])
 
 
-@settings(max_examples=120, deadline=None)
+PERSISTENT = [("describe", [], metadata("a!", mode="partial")), ("describe", [], metadata("b")), ("crash", [], "")]
+
+
+@settings(max_examples=150, deadline=None)
+@example(first=[("1", "sendonly", "40000")], document=metadata("a"), steps=PERSISTENT, seconds=10, last="")
+@example(first=[("1", "sendonly", "40000")], document=metadata("a"), steps=PERSISTENT, seconds=1, last="")
 @given(first=STREAMS, document=DOCUMENTS, steps=STEPS, seconds=st.integers(0, 20), last=DOCUMENTS)
 def test_every_track_is_closed_once_and_every_recording_is_told_once(
     first: list[tuple[str, str, str]],

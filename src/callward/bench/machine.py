@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 from types import TracebackType
 
 from callward.media.program import media_program, write_configuration
+from callward.platform.notify import open_channel, receive
 from callward.platform.paths import DataPaths
 from callward.platform.settings import Settings, load_settings
 
@@ -40,6 +42,7 @@ class BenchMachine:
         self.paths = DataPaths(self.settings.data)
         self._names = names
         self._log = folder / "log"
+        self._stopping = threading.Event()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def pid(self, name: str) -> int:
@@ -53,6 +56,7 @@ class BenchMachine:
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._stopping.set()
         for process in reversed(self._processes.values()):
             process.terminate()
         for process in self._processes.values():
@@ -63,27 +67,33 @@ class BenchMachine:
                 process.wait()
 
     def _start(self, name: str) -> None:
-        channel_path = self.paths.runtime / f"bench-{name}.sock"
-        channel_path.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel, self._log.open("ab") as log:
-            channel.bind(str(channel_path))
-            channel.settimeout(START_TIMEOUT_S)
-            arguments = (
-                [str(media_program()), "serve", "--config", str(write_configuration(self.settings))]
-                if name == "media"
-                else [str(Path(sys.executable).with_name("callward")), name]
-            )
-            environment = {**os.environ, **self.environment, "NOTIFY_SOCKET": str(channel_path)}
+        """Start one process; its notification channel stays open and is drained, as a service manager does."""
+        channel = open_channel(self.paths.runtime / f"bench-{name}.sock")
+        ready = threading.Event()
+        threading.Thread(target=_drain, args=(channel, ready, self._stopping), daemon=True).start()
+        arguments = (
+            [str(media_program()), "serve", "--config", str(write_configuration(self.settings))]
+            if name == "media"
+            else [str(Path(sys.executable).with_name("callward")), name]
+        )
+        environment = {**os.environ, **self.environment, "NOTIFY_SOCKET": str(channel.getsockname())}
+        with self._log.open("ab") as log:
             self._processes[name] = subprocess.Popen(arguments, env=environment, stdout=log, stderr=log)
-            deadline = time.monotonic() + START_TIMEOUT_S
-            try:
-                while b"READY=1" not in channel.recv(65_536):
-                    if time.monotonic() > deadline:
-                        raise TimeoutError
-            except TimeoutError:
-                self.__exit__(None, None, None)
-                raise BenchStartError(f"{name} does not start:\n{self._log.read_text()[-2000:]}") from None
-            channel_path.unlink()
+        if not ready.wait(START_TIMEOUT_S):
+            self.__exit__(None, None, None)
+            raise BenchStartError(f"{name} does not start:\n{self._log.read_text()[-2000:]}")
+
+
+def _drain(channel: socket.socket, ready: threading.Event, stopping: threading.Event) -> None:
+    """Read notices until the end; stored sockets are not kept: nothing is restarted here."""
+    with channel:
+        while not stopping.is_set():
+            readable, _, _ = select.select([channel], [], [], 0.5)
+            while readable and (notice := receive(channel)) is not None:
+                for descriptor in notice.descriptors:
+                    os.close(descriptor)
+                if notice.values.get("READY") == "1":
+                    ready.set()
 
 
 def _free_port() -> int:

@@ -23,7 +23,10 @@ def protect(
         raise ValueError(f"{organisation_column!r} is no column name")
     op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-    rule = f"current_setting('callward.provider', true) = 'on' OR {organisation_column} = nullif(current_setting('callward.organisation', true), '')"
+    rule = (
+        "current_setting('callward.provider', true) = 'on'"
+        f" OR {organisation_column} = nullif(current_setting('callward.organisation', true), '')"
+    )
     op.execute(f"CREATE POLICY organisation ON {table} USING ({rule}) WITH CHECK ({rule})")
 
 

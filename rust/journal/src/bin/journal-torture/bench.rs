@@ -27,6 +27,9 @@ pub fn bench(options: &Options) -> bool {
     let tracks = if options.tracks == 24 { 4000 } else { options.tracks };
     let mut config = JournalConfig::new(options.dir.join("audio"), options.dir.join("keys"));
     config.disk_reserve_bytes = 0;
+    if options.live_segments != 4 {
+        config.live_segments = options.live_segments;
+    }
     let journal = match Journal::open(config, |_| {}) {
         Ok(journal) => journal,
         Err(error) => {

@@ -6,6 +6,7 @@ import json
 import socket
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -172,4 +173,48 @@ def test_disk_watermark_refuses_new_tracks_and_keeps_running_ones() -> None:
         client.wait_for(track, "packets", sent + 1)
         stats = client.ask("close_track", track=track)["stats"]
         assert stats["packets"] == sent + 1 and stats["lost"] == 0
+        phone.close()
+
+
+def test_silence_is_told_once_until_packets_come_again() -> None:
+    with running(silent_after_ms=300) as (_, client):
+        phone = Sender()
+        track, port = client.open(remote=phone.remote)
+        silent = client.event("media_silent")
+        assert silent["track"] == track and silent["since_ns"] > 0
+        phone.send(port, rtp(0))
+        assert client.event("media_started")["track"] == track
+        again = client.event("media_silent")
+        assert again["since_ns"] > silent["since_ns"]
+        client.ask("update_track", track=track, state="paused")
+        client.ask("close_track", track=track)
+        assert all(event["event"] != "media_silent" for event in client.events)
+        phone.close()
+
+
+def test_what_the_journal_cannot_take_is_told_and_marked() -> None:
+    # A long interval and a small buffer stand for a disk that does not keep up.
+    with running(buffer_bytes=1 << 20, sync_interval_ms=400) as (process, client):
+        phone = Sender()
+        track, port = client.open(remote=phone.remote)
+        sent = 0
+        while not any(event["event"] == "overflow" for event in client.events):
+            for _ in range(200):
+                phone.send(port, rtp(sent, payload=b"a" * 1400))
+                sent += 1
+            client.wait_for(track, "packets", sent)
+            assert sent < 100_000
+        lost = client.event("overflow")
+        assert lost["track"] == track and lost["packets"] > 0
+        deadline = time.monotonic() + 10
+        while "callward_media_journal_buffered_bytes 0\n" not in client.ask("metrics")["text"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        phone.send(port, rtp(sent))
+        client.wait_for(track, "packets", sent + 1)
+        stats = client.ask("close_track", track=track)["stats"]
+        stored = process.extract(track)
+        assert stats["overflow"] + len(stored.packets) == sent + 1
+        assert sum(mark["packets"] for mark in stored.marks("overflow")) + len(stored.packets) == sent + 1
+        assert client.ask("status")["packets_overflow"] == sent + 1 - len(stored.packets)
         phone.close()

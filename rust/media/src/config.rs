@@ -32,6 +32,9 @@ pub struct Config {
     /// How long the ports of an ended track are drained before they are used again.
     #[serde(default = "default_quarantine_ms")]
     pub quarantine_ms: u64,
+    /// Without a packet for so long, `media_silent` is sent.
+    #[serde(default = "default_silent_after_ms")]
+    pub silent_after_ms: u64,
     /// How much may wait for the disk before packets are dropped.
     #[serde(default = "default_buffer_bytes")]
     pub buffer_bytes: u64,
@@ -60,6 +63,9 @@ fn default_disk_reserve_bytes() -> u64 {
 }
 fn default_quarantine_ms() -> u64 {
     5_000
+}
+fn default_silent_after_ms() -> u64 {
+    10_000
 }
 /// 10 s of 5,000 two-party G.711 calls are 1 GiB.
 fn default_buffer_bytes() -> u64 {

@@ -190,7 +190,8 @@ impl Sequence {
     /// Takes the arrival time into the jitter (RFC 3550 section 6.4.1); not for events, whose timestamps stand still.
     #[inline]
     pub fn take_jitter(&mut self, timestamp: u32, arrival_ns: i64, clock_hz: u32) {
-        let arrival = (arrival_ns as i128 * clock_hz as i128 / 1_000_000_000) as i64;
+        let (seconds, rest) = (arrival_ns.div_euclid(1_000_000_000), arrival_ns.rem_euclid(1_000_000_000));
+        let arrival = seconds.wrapping_mul(clock_hz as i64).wrapping_add(rest * clock_hz as i64 / 1_000_000_000);
         let transit = (arrival as u32).wrapping_sub(timestamp) as i32 as i64;
         if self.has_transit {
             let change = (transit - self.transit).unsigned_abs();

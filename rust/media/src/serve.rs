@@ -122,6 +122,7 @@ pub fn serve(config: &Config) -> Result<(), String> {
         landing,
         journal_dir: config.journal_dir.clone(),
         keys_dir: config.keys_dir.clone(),
+        silent_after_ns: config.silent_after_ms.min(86_400_000) as i64 * 1_000_000,
         seed: (entropy >> 64) as u64,
     });
 

@@ -35,6 +35,8 @@ pub struct Stats {
     pub bad_srtp: u64,
     pub malformed: u64,
     pub while_paused: u64,
+    /// Received, but the journal could not take them in time.
+    pub overflow: u64,
     pub events: u64,
     pub rtcp_received: u64,
     pub rtcp_sent: u64,
@@ -97,7 +99,7 @@ impl Stats {
         json!({
             "packets": self.packets, "bytes": self.bytes, "lost": self.lost, "late": self.late, "duplicate": self.duplicate,
             "reordered": self.reordered, "stranger": self.stranger, "unknown_payload_type": self.unknown_payload_type,
-            "bad_srtp": self.bad_srtp, "malformed": self.malformed, "while_paused": self.while_paused,
+            "bad_srtp": self.bad_srtp, "malformed": self.malformed, "while_paused": self.while_paused, "overflow": self.overflow,
             "jitter_ms": (self.jitter_ms * 1000.0).round() / 1000.0,
             "first_at_ns": if self.first_at_ns == 0 { Value::Null } else { json!(self.first_at_ns) },
             "last_at_ns": if self.last_at_ns == 0 { Value::Null } else { json!(self.last_at_ns) },
@@ -121,6 +123,7 @@ impl Stats {
             bad_srtp: number("bad_srtp"),
             malformed: number("malformed"),
             while_paused: number("while_paused"),
+            overflow: number("overflow"),
             events: number("events"),
             rtcp_received: number("rtcp_received"),
             rtcp_sent: number("rtcp_sent"),

@@ -72,6 +72,7 @@ pub struct Engine {
     landing: Landing,
     journal_dir: PathBuf,
     keys_dir: PathBuf,
+    silent_after_ns: i64,
     dirty: Vec<u32>,
     notices: Vec<Notice>,
     totals: Counters,
@@ -92,6 +93,7 @@ pub struct Parts {
     pub landing: Landing,
     pub journal_dir: PathBuf,
     pub keys_dir: PathBuf,
+    pub silent_after_ns: i64,
     pub seed: u64,
 }
 
@@ -114,6 +116,7 @@ impl Engine {
             landing: parts.landing,
             journal_dir: parts.journal_dir,
             keys_dir: parts.keys_dir,
+            silent_after_ns: parts.silent_after_ns,
             dirty: Vec::new(),
             notices: Vec::new(),
             totals: Counters::default(),

@@ -215,11 +215,11 @@ impl Engine {
         };
         self.take_held(at, held, dropped);
         let Some(track) = self.tracks[at as usize].as_mut() else { return Ok(()) };
-        track.take_jitter();
-        let stats = track.stats.to_json();
         self.feed.take(track.handle.slot(), &mut track.buffer);
-        let name = track.id;
         self.submit();
+        let Some(track) = self.tracks[at as usize].as_mut() else { return Ok(()) };
+        track.take_jitter();
+        let (name, stats) = (track.id, track.stats.to_json());
         let (outbox, id, answered) = (self.outbox.clone(), id.clone(), stats.clone());
         let done = Box::new(move |done: Result<callward_journal::ClosedTrack, JournalError>| {
             let answer = done.map(|closed| json!({"acked_bytes": closed.acked_bytes, "stats": answered}));

@@ -17,6 +17,14 @@ use crate::srtp::Refusal;
 
 impl Sink for Engine {
     #[inline]
+    fn expect(&self, socket: u32, near: bool) {
+        let at = self.pair_tracks.get((socket >> 1) as usize).copied().unwrap_or(NO_TRACK);
+        if let Some(Some(track)) = self.tracks.get(at as usize) {
+            track.expect(near);
+        }
+    }
+
+    #[inline]
     fn packet(&mut self, arrived: Arrived<'_>) {
         self.totals.packets += 1;
         if arrived.kernel_drops != 0 {
@@ -111,12 +119,13 @@ impl Engine {
         if track.lands {
             self.landing.append(at, &mut track.landed, &track.id, track.position, utc_ns, packet);
         }
+        track.position += (RECORD_HEADER_BYTES + packet.len()) as u64;
         if !track.buffer.push_packet(utc_ns, packet) {
             // A megabyte in one tick: hand it over now.
             self.feed.take(track.handle.slot(), &mut track.buffer);
             track.buffer.push_packet(utc_ns, packet);
+            self.submit();
         }
-        track.position += (RECORD_HEADER_BYTES + packet.len()) as u64;
     }
 
     /// A packet of an address that may become the source.

@@ -10,8 +10,6 @@ use crate::rtcp::{self, ReportBlock};
 
 /// How often the timers of all tracks are looked at.
 pub(super) const EVERY_NS: i64 = 250_000_000;
-/// Without a packet for so long, `media_silent` is sent.
-const SILENCE_NS: i64 = 10_000_000_000;
 /// An address translator forgets a binding after 30 s at the earliest (RFC 6263 section 4.1 asks for 15 s).
 const KEEP_ALIVE_NS: i64 = 15_000_000_000;
 /// How often the header of a track is written anew, for the counters that a restart after a power loss needs.
@@ -52,6 +50,7 @@ impl Engine {
             self.landing.forget_state(at);
             if let Some(track) = self.tracks[at as usize].as_mut() {
                 track.lands = false;
+                track.stats.overflow += lost.packets as u64;
                 let name = track.id.to_string();
                 self.outbox.event("overflow", json!({"track": name, "packets": lost.packets}));
             }
@@ -89,7 +88,7 @@ impl Engine {
             let Some(track) = self.tracks[at].as_mut() else { continue };
             if !track.settings.paused && !track.silent {
                 let since_ns = if track.heard_ns == 0 { track.opened_ns } else { track.heard_ns };
-                if now_ns - since_ns >= SILENCE_NS {
+                if now_ns - since_ns >= self.silent_after_ns {
                     track.silent = true;
                     let since_ns = track.utc(since_ns);
                     self.outbox.event("media_silent", json!({"track": track.id.to_string(), "since_ns": since_ns}));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use callward_journal::{BlockBuffer, TrackHandle, TrackId, RECORD_HEADER_BYTES};
 use serde_json::{json, Value};
 
+use crate::kernel::prefetch;
 use crate::protocol::{Fields, SrtpKey, TrackSettings};
 use crate::sequence::Sequence;
 use crate::source_check::SourceCheck;
@@ -101,6 +102,30 @@ impl Track {
         };
         track.learn_payload_types();
         track
+    }
+
+    /// Has what the next packet needs fetched: first the places in the track, then what they point to.
+    #[inline]
+    pub fn expect(&self, near: bool) {
+        if near {
+            if let Some(sequence) = self.sequences.get(self.current) {
+                prefetch(sequence);
+            }
+            if let Some(last) = self.buffer.as_bytes().last() {
+                prefetch(last);
+            }
+        } else {
+            prefetch(&self.source);
+            prefetch(&self.srtp);
+            prefetch(&self.settings);
+            prefetch(&self.settings.paused);
+            prefetch(&self.sequences);
+            prefetch(&self.stats.packets);
+            prefetch(&self.stats.last_at_ns);
+            prefetch(&self.buffer);
+            prefetch(&self.heard_ns);
+            prefetch(&self.position);
+        }
     }
 
     /// Takes the announced payload types; earlier ones stay known, since packets under them may still come.

@@ -18,7 +18,7 @@ pub use descriptors::{
     inherited_sockets, lock_file, pin_to_cpu, raise_descriptor_limit, send_with_descriptors, set_receive_options, stop_signals,
 };
 pub use poll::{poll_ready, Interest, Ready};
-pub use receive::{Arrived, Intake, Sink, PACKET_MAX_BYTES};
+pub use receive::{prefetch, Arrived, Intake, Sink, PACKET_MAX_BYTES};
 pub use recvmmsg::MultiMessage;
 pub use sendmmsg::{raw_address, thread_cpu_ns, SendBatch};
 pub use shared_memory::SharedMemory;

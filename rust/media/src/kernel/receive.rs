@@ -27,7 +27,21 @@ pub struct Arrived<'a> {
 
 /// Takes datagrams.
 pub trait Sink {
+    /// A datagram of this socket comes soon: time to have what it needs near. `near`: it is almost there.
+    fn expect(&self, _socket: u32, _near: bool) {}
     fn packet(&mut self, arrived: Arrived<'_>);
+}
+
+/// Asks the processor to fetch what lies there; changes nothing.
+#[inline(always)]
+pub fn prefetch<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; the address is that of a live reference.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>((&raw const *place).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
 }
 
 /// A way of receiving from many sockets.

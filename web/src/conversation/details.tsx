@@ -46,7 +46,11 @@ export function Details({ conversation }: { conversation: ConversationDetail }) 
           <Related conversations={conversation.related} />
         </Section>
       )}
-      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="md" className={classes.grid}>
+      <SimpleGrid
+        cols={{ base: 1, md: Object.keys(conversation.extensions).length > 0 ? 2 : 1 }}
+        spacing="md"
+        className={classes.grid}
+      >
         <Section title={t("conversation.identifiers")}>
           <Facts lines={identifiersOf(conversation)} />
         </Section>

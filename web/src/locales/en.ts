@@ -299,6 +299,8 @@ export const en = {
       journal: "Recorder journal",
       able: "Takes new calls",
       snapshot: "Settings",
+      sealer: "Sealer",
+      database: "Database",
     },
     serviceState: {
       ready: "Ready",

@@ -32,6 +32,8 @@ fn stored_stats(stats: &[u8]) -> Value {
 impl Engine {
     pub(super) fn obey(&mut self, order: Order) {
         let Order { client, request: Request { id, operation } } = order;
+        // A mark is never older than the request that made it.
+        self.clock.refresh();
         let result = match operation {
             Operation::OpenTrack { track, settings } => self.open_track(client, &id, track, *settings),
             Operation::UpdateTrack { track, change } => self.update_track(client, &id, track, *change),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -122,8 +123,8 @@ async def test_a_failed_sync_ends_the_process_and_is_never_tried_again(tmp_path:
     status, lines = run_child(tmp_path, "eio")
     assert status == EXIT_STATUS
     assert lines.count("sync failed") == 1
-    acknowledged = lines[: lines.index("sync failed")]
-    assert "journal_failed" in lines[-1]
-    assert len(lines) == len(acknowledged) + 2
+    # What was acknowledged by the syncs before may still be told while the process goes down.
+    acknowledged = [line for line in lines if re.fullmatch(r"\d-\d+", line)]
+    assert any("journal_failed" in line for line in lines)
     await EventJournal.open(tmp_path).close()
     assert set(acknowledged) <= set(names_in(tmp_path))

@@ -30,7 +30,7 @@ async def test_every_process_works_as_a_role_that_cannot_bypass_row_level_securi
 
 async def test_every_table_with_an_organisation_has_row_level_security(database: Database) -> None:
     async with database.begin(Scope.provider()) as session:
-        rows = dict((row[0], row[1]) for row in await session.execute(text(ORGANISATION_TABLES)))
+        rows = {row[0]: row[1] for row in await session.execute(text(ORGANISATION_TABLES))}
     assert {"peer", "conversation"} <= rows.keys()
     assert all(rows.values()), f"without row-level security: {[n for n, on in rows.items() if not on]}"
 

@@ -277,7 +277,7 @@ pub fn points(options: &Options) -> bool {
     let mut never = Vec::new();
     let mut bench = Bench::new(options, "points", options.seed);
     for point in POINTS {
-        let fresh = point == "open.key" || point == "open.ring";
+        let fresh = matches!(point, "open.key" | "open.ring" | "spare.made");
         if fresh {
             bench = Bench::new(options, "points", bench.random.next());
         } else if point.starts_with("open.") {

@@ -76,6 +76,7 @@ class DataPaths:
         for folder in (
             self.root,
             self.blobs,
+            self.journal_audio.parent,
             self.journal_audio,
             self.journal_keys,
             self.journal_recorder,

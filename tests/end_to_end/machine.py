@@ -28,16 +28,22 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 
 class Machine:
-    """One running Callward."""
+    """One running Callward. `prefix`: a command that runs `callward` in another way."""
 
     def __init__(
-        self, folder: Path, rtp_from: int, environment: dict[str, str] | None = None, demo: bool = False
+        self,
+        folder: Path,
+        rtp_from: int,
+        environment: dict[str, str] | None = None,
+        demo: bool = False,
+        prefix: tuple[str, ...] = (),
     ) -> None:
         self.data = folder / "var"
         self.sip_port, self.tls_port, self.portal_port, self.metrics_port = (free_port() for _ in range(4))
         self.log = folder / "log"
         self._demo = demo
-        self._environment = {
+        self._prefix = prefix
+        self.environment = {
             **os.environ,
             "CALLWARD_DATA": str(self.data),
             "CALLWARD_PORTAL__PORT": str(self.portal_port),
@@ -59,10 +65,15 @@ class Machine:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("callward")), "up", *(["--demo"] if self._demo else [])],
+                [
+                    *self._prefix,
+                    str(Path(sys.executable).with_name("callward")),
+                    "up",
+                    *(["--demo"] if self._demo else []),
+                ],
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=self._environment,
+                env=self.environment,
                 text=True,
             )
         assert self.process.stdout is not None
@@ -130,7 +141,7 @@ class Machine:
         """Run a `callward` command as the operator of this machine; returns what it printed."""
         program = str(Path(sys.executable).with_name("callward"))
         done = subprocess.run(
-            [program, *arguments], env=self._environment, capture_output=True, text=True, timeout=60, check=False
+            [program, *arguments], env=self.environment, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, f"callward {' '.join(arguments)}: {done.stderr}"
         return done.stdout

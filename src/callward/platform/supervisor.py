@@ -62,8 +62,8 @@ class Child:
         self.state: State = "stopped"
         self.pid: int | None = None
         self.restarts = 0
-        self.stored: dict[int, tuple[str, int]] = {}
-        """Stored sockets by inode: name and descriptor."""
+        self.stored: dict[tuple[int, int], tuple[str, int]] = {}
+        """Stored descriptors by device and inode: name and descriptor."""
         self._on_change = on_change
         self._back_off_s = BACK_OFF_FIRST_S
         self._started = 0.0
@@ -200,15 +200,16 @@ class Child:
 
     def _store(self, name: str, descriptor: int) -> None:
         """Keep a copy of a descriptor; the same socket is kept once, however often it is stored."""
-        inode = os.fstat(descriptor).st_ino
-        if inode not in self.stored and len(self.stored) < STORED_DESCRIPTORS_MAX:
-            self.stored[inode] = (name, fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, child.STORED_DESCRIPTORS_FROM))
+        found = os.fstat(descriptor)
+        key = (found.st_dev, found.st_ino)
+        if key not in self.stored and len(self.stored) < STORED_DESCRIPTORS_MAX:
+            self.stored[key] = (name, fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, child.STORED_DESCRIPTORS_FROM))
 
     def _forget(self, chosen: Callable[[str], bool]) -> None:
-        for inode, (name, descriptor) in list(self.stored.items()):
+        for key, (name, descriptor) in list(self.stored.items()):
             if chosen(name):
                 os.close(descriptor)
-                del self.stored[inode]
+                del self.stored[key]
 
 
 def _describe(status: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import resource
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,17 @@ from callward.platform.notify import FIRST_DESCRIPTOR
 
 STORED_DESCRIPTORS_FROM = 8192
 """Stored descriptors are kept above this number, so that they never stand where a child's are placed."""
+
+
+def raise_descriptor_limit() -> int:
+    """Allow as many open files as the system lets us; returns the first number for stored descriptors.
+
+    Where the limit is low, half of it is for stored descriptors: then at most as many can be handed to a child.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return min(STORED_DESCRIPTORS_FROM, hard // 2)
+
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)

@@ -73,6 +73,7 @@ class Child:
         self._task: asyncio.Task[None] | None = None
         self._path = runtime / f"notify-{spec.name}.sock"
         self._channel: socket.socket | None = None
+        self._stored_from = child.raise_descriptor_limit()
 
     def start(self) -> None:
         """Begin the child's life; `wait_ready` says when it can be used."""
@@ -203,7 +204,7 @@ class Child:
         found = os.fstat(descriptor)
         key = (found.st_dev, found.st_ino)
         if key not in self.stored and len(self.stored) < STORED_DESCRIPTORS_MAX:
-            self.stored[key] = (name, fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, child.STORED_DESCRIPTORS_FROM))
+            self.stored[key] = (name, fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, self._stored_from))
 
     def _forget(self, chosen: Callable[[str], bool]) -> None:
         for key, (name, descriptor) in list(self.stored.items()):

@@ -42,7 +42,7 @@ fuzz: build .build/dev ## Feed parsers with mutated input for minutes
 	@$(BIN)/python -m pytest -p no:cacheprovider tests -k "fuzz" --hypothesis-profile=long
 
 screenshots: build .build/dev .build/test-packages ## Take the screenshots of docs/images again
-	@$(BIN)/python -m pytest tests/browser --screenshots docs/images
+	@$(BIN)/python scripts/take-screenshots
 
 format: .build/dev ## Format Python and Rust
 	$(BIN)/ruff check --fix-only -q .

@@ -157,3 +157,13 @@ def test_a_request_longer_than_a_line_is_refused_here() -> None:
 @pytest.mark.parametrize("line", [b"", b"{", b'{"event": "hello"}', b'{"id": "x"}', b"[" * 100_000, b'{"ok": true}'])
 def test_lines_that_make_no_sense_are_none(line: bytes) -> None:
     assert decode_line(line) is None
+
+
+async def test_the_list_of_tracks_is_read_page_by_page(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (server, client):
+        server.replies["list_tracks"] = {"tracks": [{"track": "A"}, {"track": "B"}], "more": True}
+        # A media process that always has more, but never anything new, is not asked for ever.
+        assert [item.track for item in await client.list_tracks()] == ["A", "B", "A", "B"]
+        assert [request.get("after") for request in server.seen] == [None, "B"]
+        server.replies["list_tracks"] = {"tracks": [{"track": "A"}], "more": False}
+        assert [item.track for item in await client.list_tracks()] == ["A"]

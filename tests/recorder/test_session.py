@@ -8,6 +8,7 @@ from callward.media.protocol import TrackSettings
 from callward.recorder.actions import CloseTrack, DiscardTrack, OpenTrack, RequestSnapshot, RotateTrack, UpdateTrack
 from callward.recorder.session_data import from_json, to_json
 from callward.records.events import RecordingEnded, RecordingStarted, RecordingUpdated
+from callward.siprec.oddity import Oddity
 from tests.recorder.recorded_dialog import (
     START,
     TWO_PARTIES,
@@ -329,6 +330,26 @@ def test_s33_a_cancelled_session_leaves_no_recording() -> None:
     assert len(world.did(DiscardTrack)) == 1
 
 
+def test_s29_a_key_whose_parameters_change_the_packets_is_passed_over() -> None:
+    world = World()
+    inline = "inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
+    text = sdp("1:sendonly").replace("RTP/AVP", "RTP/SAVP")
+    text += f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 {inline} UNENCRYPTED_SRTP\r\n"
+    assert world.offer("INVITE", text).media[0].port == 0
+    text += f"a=crypto:2 AES_CM_128_HMAC_SHA1_32 {inline} WSH=128\r\n"
+    answer = World().offer("INVITE", text)
+    assert [crypto.tag for crypto in answer.media[0].crypto] == [2]
+
+
+def test_habits_of_known_products_do_not_flag_a_recording_odd() -> None:
+    world = World()
+    world.offer("INVITE", sdp("1:sendonly"), metadata("call-a", parties="alice@call-a:1", streams="1@call-a"))
+    world.core.note("odd_metadata", [Oddity("body_not_closed", "x"), Oddity("clock_not_set", "x")])
+    world.core.note("odd_metadata", [Oddity("metadata_unreadable", "y")])
+    world.bye()
+    assert [p.detail for p in world.of(RecordingEnded)[0].problems] == ["metadata_unreadable: y"]
+
+
 def test_s29_srtp_keys_are_taken_and_our_own_is_kept_over_a_re_invite() -> None:
     world = World()
     key = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
@@ -337,6 +358,7 @@ def test_s29_srtp_keys_are_taken_and_our_own_is_kept_over_a_re_invite() -> None:
     first = world.offer("INVITE", text)
     [opened] = world.did(OpenTrack)
     assert opened.settings.srtp.key == key
+    assert opened.settings.srtp.mki_bytes == 4
     assert "AES_CM_128_HMAC_SHA1_80" in str(first)
     assert key not in str(first)
     rekeyed = text.replace("WVNf", "AAAA")

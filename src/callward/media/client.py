@@ -144,7 +144,16 @@ class MediaClient:
         return await self.request("track_stats", {"track": track})
 
     async def list_tracks(self) -> Sequence[ListedTrack]:
-        return listed_tracks(await self.request("list_tracks", {}))
+        """All tracks that the media process knows, in the order of their ids; asked for page by page."""
+        found: list[ListedTrack] = []
+        arguments: dict[str, Any] = {}
+        while True:
+            fields = await self.request("list_tracks", arguments)
+            page = listed_tracks(fields)
+            found += page
+            if fields.get("more") is not True or not page or page[-1].track <= arguments.get("after", ""):
+                return found
+            arguments = {"after": page[-1].track}
 
     async def status(self) -> MediaStatus:
         fields = await self.request("status", {})

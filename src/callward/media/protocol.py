@@ -78,9 +78,11 @@ class Srtp:
 
     suite: str
     key: str = field(repr=False)
+    mki_bytes: int = 0
+    """Length of the master key identifier in each packet; 0: there is none."""
 
     def to_wire(self) -> dict[str, Any]:
-        return {"suite": self.suite, "key": self.key}
+        return {"suite": self.suite, "key": self.key, "mki_bytes": self.mki_bytes}
 
 
 @dataclass(frozen=True, slots=True)

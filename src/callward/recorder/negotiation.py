@@ -17,6 +17,7 @@ from functools import lru_cache
 from callward.media.protocol import PayloadType, Remote, Srtp, TrackSettings
 from callward.recorder.actions import MediaLine
 from callward.sip import multipart
+from callward.sip.grammar import parse_number
 from callward.sip.media_type import MediaType
 from callward.sip.sdp import MediaDescription, SdpFailure, SessionDescription, describe, parse
 from callward.sip.sdp_fields import KEY_BYTES, Connection, Crypto, Direction, Origin
@@ -26,12 +27,14 @@ SUITES = (
     "AES_CM_128_HMAC_SHA1_80",
     "AES_CM_128_HMAC_SHA1_32",
     "AES_256_CM_HMAC_SHA1_80",
+    "AES_256_CM_HMAC_SHA1_32",
     "AEAD_AES_128_GCM",
     "AEAD_AES_256_GCM",
 )
 """SRTP suites that the media process can open (docs/reference/media-protocol.md)."""
 
 MAX_FMTP = 255
+MAX_MKI_BYTES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,28 @@ def _read_line(offer: SessionDescription, index: int, media: MediaDescription, s
         payload_types=codecs,
         remote=_remote(offer, media, source),
         rtcp_mux=media.rtcp_mux,
-        srtp=Srtp(crypto.suite, base64.b64encode(crypto.key).decode("ascii")) if crypto else None,
+        srtp=Srtp(crypto.suite, base64.b64encode(crypto.key).decode("ascii"), mki_bytes(crypto)) if crypto else None,
     )
     return MediaLine(index, settings)
 
 
 def usable_crypto(media: MediaDescription) -> Crypto | None:
-    """The first key in the peer's order whose suite the media process can open (RFC 4568 section 5.1.2)."""
-    return next((item for item in media.crypto if item.is_valid and item.suite in SUITES), None)
+    """The first key in the peer's order that the media process can open (RFC 4568 section 5.1.2).
+
+    One with a key identifier (MKI) is fine; one with session parameters that change the packets is not (section 6.3).
+    """
+    return next((item for item in media.crypto if item.suite in SUITES and _is_usable(item)), None)
+
+
+def _is_usable(crypto: Crypto) -> bool:
+    if not crypto.mki:
+        return crypto.is_usable
+    return mki_bytes(crypto) > 0 and replace(crypto, mki="").is_usable
+
+
+def mki_bytes(crypto: Crypto) -> int:
+    """Length of the key identifier in each packet (`value:length`, RFC 4568 section 6.1); 0: none, or it makes no sense."""
+    return parse_number(crypto.mki.partition(":")[2], MAX_MKI_BYTES) or 0
 
 
 def key_bytes(suite: str) -> int:

@@ -223,8 +223,10 @@ class RecordingSession:
         return events
 
     def note(self, code: str, oddities: Iterable[Oddity]) -> None:
-        """Note oddities as problems of the live recordings."""
+        """Note oddities as problems of the live recordings; harmless habits of known products are none."""
         for oddity in oddities:
+            if oddity.harmless:
+                continue
             for recording in self._live():
                 recording.problem(code, str(oddity))
 

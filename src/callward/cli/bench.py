@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from callward.bench.report import Figure, PeerMissingError, show
+if TYPE_CHECKING:
+    from callward.bench.report import Figure
 
 app = typer.Typer(
     help="Measure the hot paths, each next to a peer in the same run (absolute times mean little, ratios do).",
@@ -51,6 +52,8 @@ def all_command(json: Json = None) -> None:
 
 
 def _show(name: str, measure: Callable[[], list[Figure]], json: Path | None) -> None:
+    from callward.bench.report import PeerMissingError, show
+
     typer.echo(f"measuring {name}: this takes a few minutes, leave the machine alone ...", err=True)
     try:
         show(name, measure(), json)

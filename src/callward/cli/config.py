@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import BaseModel, SecretStr
 
 from callward.cli.settings_option import settings
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 app = typer.Typer(help="Show and check the settings.", no_args_is_help=True)
 
@@ -31,6 +33,8 @@ def check() -> None:
 
 
 def _plain(model: BaseModel, secrets: bool) -> dict[str, Any]:
+    from pydantic import BaseModel, SecretStr
+
     values: dict[str, Any] = {}
     for name, value in model:
         if isinstance(value, BaseModel):

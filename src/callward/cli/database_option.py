@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
-from sqlalchemy.exc import OperationalError
 
 from callward.cli.settings_option import settings
-from callward.platform.database import Database
-from callward.platform.paths import DataPaths
-from callward.platform.postgres import locate
-from callward.platform.settings import Settings
-from callward.provisioning.service import ProvisioningError
+
+if TYPE_CHECKING:
+    from callward.platform.database import Database
+    from callward.platform.paths import DataPaths
+    from callward.platform.settings import Settings
 
 Result = TypeVar("Result")
 
 
 def database_url(found: Settings) -> str:
     """The address of the database in use: the one that is set, else the embedded one."""
+    from callward.platform.postgres import locate
+
     own = found.database.url
     return own.get_secret_value() if own is not None else locate(found.data).url
 
 
 def with_database(work: Callable[[Database, DataPaths], Awaitable[Result]]) -> Result:
     """Run `work` on the database; what a user can mend becomes one sentence and exit status 1."""
+    import asyncio
+
+    from sqlalchemy.exc import OperationalError
+
+    from callward.platform.database import Database
+    from callward.platform.paths import DataPaths
+    from callward.provisioning.service import ProvisioningError
+
     found = settings()
 
     async def run() -> Result:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from callward.cli.settings_option import settings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from callward.demo.recording_client import DemoCall
 
 app = typer.Typer(help="Place demo calls.", no_args_is_help=True)
 
@@ -24,7 +26,12 @@ def call(
     count: Annotated[int, typer.Option(min=1, max=50, help="Place so many calls at the same time.")] = 1,
 ) -> None:
     """Place a recorded call: a real SIPREC session with two spoken voices."""
-    from callward.demo.recording_client import DemoCall, DemoCallError, RecordingClient
+    import asyncio
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from callward.demo.recording_client import DemoCallError, RecordingClient
 
     found = settings()
     host, port = found.recorder.host, found.recorder.sip_port

@@ -98,11 +98,13 @@ def migrate_command() -> None:
 
 def main() -> int:
     """Run the command line; an error that a user can mend is one sentence, not a traceback."""
-    from callward.platform.settings import SettingsError
-
     try:
         app()
-    except SettingsError as error:
+    except Exception as error:
+        from callward.platform.settings import SettingsError
+
+        if not isinstance(error, SettingsError):
+            raise
         for problem in error.problems:
             print(f"callward: {problem}", file=sys.stderr)
         return 2

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from callward.cli.database_option import with_database
-from callward.platform.database import Database
-from callward.platform.paths import DataPaths
-from callward.provisioning import service
-from callward.provisioning.model import Organisation
+
+if TYPE_CHECKING:
+    from callward.platform.database import Database
+    from callward.platform.paths import DataPaths
+    from callward.provisioning.model import Organisation
 
 app = typer.Typer(help="Manage organisations, the firms whose calls are recorded.", no_args_is_help=True)
 
@@ -21,6 +20,8 @@ app = typer.Typer(help="Manage organisations, the firms whose calls are recorded
 @app.command("list")
 def list_command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the organisations."""
+
+    from callward.provisioning import service
 
     async def work(database: Database, _: DataPaths) -> list[Organisation]:
         return await service.list_organisations(database)
@@ -32,6 +33,9 @@ def list_command(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("Code", "Name", "Group ids", "Numbers")
     for one in found:
         table.add_row(one.code, one.name, ", ".join(one.group_ids), ", ".join(one.numbers))
@@ -48,6 +52,8 @@ def add(
     number: Annotated[list[str] | None, typer.Option(help="Recorded number (+32...) of this organisation.")] = None,
 ) -> None:
     """Add an organisation; the recorder knows it at once."""
+
+    from callward.provisioning import service
 
     async def work(database: Database, paths: DataPaths) -> Organisation:
         made = await service.create_organisation(database, name, code, group_id or [], number or [])

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from callward.cli.database_option import with_database
-from callward.platform.database import Database
-from callward.platform.paths import DataPaths
-from callward.provisioning import service
-from callward.provisioning.model import Organisation, Peer
+from callward.siprec.peer import PROFILES
+
+if TYPE_CHECKING:
+    from callward.platform.database import Database
+    from callward.platform.paths import DataPaths
+    from callward.provisioning.model import Organisation, Peer
 
 app = typer.Typer(help="Manage peers, the recording clients that may connect.", no_args_is_help=True)
 
@@ -21,6 +21,8 @@ app = typer.Typer(help="Manage peers, the recording clients that may connect.", 
 @app.command("list")
 def list_command(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the peers that may connect."""
+
+    from callward.provisioning import service
 
     async def work(database: Database, _: DataPaths) -> tuple[list[Peer], list[Organisation]]:
         return await service.list_peers(database), await service.list_organisations(database)
@@ -42,6 +44,9 @@ def list_command(as_json: Annotated[bool, typer.Option("--json", help="Print JSO
         ]
         typer.echo(json.dumps(rows, indent=2))
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table("Name", "Organisation", "Addresses", "Certificates", "Dialect")
     for one in peers:
         owner = "(carrier)" if one.carrier else codes.get(one.organisation_id, "?")
@@ -59,9 +64,11 @@ def add(
     certificate: Annotated[
         list[str] | None, typer.Option(help="Name (SAN) or SHA-256 fingerprint of its client certificate.")
     ] = None,
-    dialect: Annotated[str, typer.Option(help=f"One of: {', '.join(service.DIALECTS)}.")] = "auto",
+    dialect: Annotated[str, typer.Option(help=f"One of: {', '.join(('auto', *sorted(PROFILES)))}.")] = "auto",
 ) -> None:
     """Allow a recording client to connect; the recorder knows it at once."""
+
+    from callward.provisioning import service
 
     async def work(database: Database, paths: DataPaths) -> Peer:
         owner = (await service.find_organisation(database, organisation)).id if organisation else None
@@ -75,6 +82,8 @@ def add(
 @app.command()
 def remove(name: Annotated[str, typer.Argument(help="Name of the peer.")]) -> None:
     """Allow a peer no longer; its recordings stay."""
+
+    from callward.provisioning import service
 
     async def work(database: Database, paths: DataPaths) -> None:
         await service.remove_peer(database, name)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from callward.cli.settings_option import settings
-from callward.platform.settings import Settings
+
+if TYPE_CHECKING:
+    from callward.platform.settings import Settings
 
 
 def _recorder(found: Settings) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from callward.platform.settings import Settings, load_settings
+if TYPE_CHECKING:
+    from callward.platform.settings import Settings
 
 _config_file: Path | None = None
 
@@ -26,4 +28,6 @@ def settings() -> Settings:
     Raises:
         SettingsError: an unknown key or a bad value.
     """
+    from callward.platform.settings import load_settings
+
     return load_settings(_config_file)

@@ -16,7 +16,7 @@ from callward.media.protocol import MediaError
 from callward.platform.ids import new_ulid
 from callward.platform.telemetry import logger
 from callward.provisioning.snapshot import Peer
-from callward.recorder import metrics, negotiation
+from callward.recorder import delayed_offer, metrics, negotiation
 from callward.recorder.ability import RETRY_AFTER_S, Ability
 from callward.recorder.actions import Action, MediaLine
 from callward.recorder.live_session import LiveSession
@@ -139,6 +139,9 @@ class RecorderService:
             self._respond(event.exchange, verdict.status, verdict.reason, verdict.headers)
             return
         offer = negotiation.session_description(event.request.content_type, event.request.body)
+        source = event.flow.remote[0]
+        if offer is None and delayed_offer.may_delay_offer(profile):
+            offer, observation, source = delayed_offer.wanted_offer(), delayed_offer.as_if_offered(observation), ""
         if not isinstance(offer, SessionDescription) or observation.streams is None:
             detail = offer.reason if isinstance(offer, SdpFailure) else "a recording session begins with an offer"
             self._refuse(event.exchange, 488, "no_offer", (("Warning", f'399 callward "{detail}"'),))
@@ -156,7 +159,8 @@ class RecorderService:
         event.dialog.note = live
         self.sessions[live.id] = live
         metrics.SESSIONS.set(len(self.sessions))
-        self._spawn(self._establish(live, event, observation, offer, at, verdict.oddities, started))
+        lines = negotiation.read_lines(offer, source)
+        self._spawn(self._establish(live, event, observation, offer, lines, at, verdict.oddities, started))
 
     def _core(self, data: SessionData, directory: Directory, peer: Peer) -> RecordingSession:
         return RecordingSession(
@@ -172,13 +176,13 @@ class RecorderService:
         event: InviteReceived,
         observation: Observation,
         offer: SessionDescription,
+        lines: Sequence[MediaLine],
         at: datetime,
         oddities: Sequence[Oddity],
         started: float,
     ) -> None:
         core = live.core
         async with live.turn:
-            lines = negotiation.read_lines(offer, event.flow.remote[0])
             self._keep_message(live, event.request, at)
             actions = core.offer(observation, lines, at)
             core.note("odd_signalling", oddities)

@@ -11,9 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from callward.access import sign_in as access
 from callward.access.decision import Action, actions_of
 from callward.access.passwords import MAXIMUM_CHARACTERS, WeakPasswordError
+from callward.access.service import FIRST_USER_NAME
 from callward.access.subject import Subject
+from callward.platform.paths import DataPaths
+from callward.platform.telemetry import logger
 from callward.portal.current import (
     CurrentSubject,
+    Portal,
     PortalParts,
     RequestClient,
     SignedInSubject,
@@ -153,8 +157,18 @@ async def change_password(
         raise ProblemError(400, "wrong_password", str(error), "Type the current password again.") from None
     except WeakPasswordError as error:
         raise ProblemError(400, "weak_password", str(error), "Choose another password.") from None
+    if subject.user_name == FIRST_USER_NAME:
+        _forget_first_sign_in(portal)
     set_session_cookie(response, portal, opened.token, int((opened.expires_at - now).total_seconds()))
     return _view(opened.subject, opened.token)
+
+
+def _forget_first_sign_in(portal: Portal) -> None:
+    """The first password counts no more: take away where `callward up` wrote it down."""
+    try:
+        DataPaths(portal.settings.data).first_sign_in.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("first_sign_in_not_removed", error=str(error))
 
 
 @router.get("/sessions", responses=responses(401, 403))

@@ -18,6 +18,7 @@ import httpx
 import psutil
 
 START_TIMEOUT_S = 90.0
+FIRST_USER = "admin.admin"
 NEW_PASSWORD = "a-long-password-of-the-tests-7"
 
 
@@ -196,9 +197,9 @@ class Browser:
     def __init__(self, machine: Machine) -> None:
         self.client = httpx.Client(base_url=machine.portal, timeout=30)
         words = machine.ready_line.split()
-        signed_in = self._sign_in(words[2], words[3])
+        signed_in = self._sign_in(FIRST_USER, words[3] if len(words) > 3 else NEW_PASSWORD)
         if signed_in.status_code == 401:
-            signed_in = self._sign_in(words[2], NEW_PASSWORD)
+            signed_in = self._sign_in(FIRST_USER, NEW_PASSWORD)
         signed_in.raise_for_status()
         self._token = signed_in.json()["csrf_token"]
         if signed_in.json()["must_change_password"]:

@@ -52,6 +52,8 @@ DIALECTS = [
     _dialect("broadworks-two-streams-invite", 2, "+3225550110", "+3225550111"),
     _dialect("cisco-cube-invite", 2, "+3225550101", "4711", then=("cisco-cube-hold.sip",), paused=True),
     _dialect("cisco-cube-network-based", 2, "+3225550101", "4711", network=True),
+    _dialect("cisco-cucm-bib-near", 1, "4711", network=True),
+    _dialect("cisco-cucm-bib-far", 1, "+3225550101", network=True),
     _dialect("frafos-invite", 2),
     _dialect("genesys-invite", 2, "5001", "+3225550195"),
     _dialect("jambonz-invite", 2, then=("jambonz-pause.sip",), paused=True),

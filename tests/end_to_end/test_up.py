@@ -8,12 +8,12 @@ import pwd
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from callward.platform.paths import DataPaths
 from tests.end_to_end.machine import Browser, Machine
 from tests.end_to_end.recording_session import assert_own_tones, recorded_session
 from tests.end_to_end.test_recorded_calls import ready
@@ -53,10 +53,14 @@ def test_a_second_up_on_the_same_data_is_refused_and_disturbs_nothing(machine: M
 async def test_a_restart_keeps_everything_and_a_stop_leaves_nothing_behind(folder: Path) -> None:
     machine = Machine(folder, rtp_from=45_000)
     assert len(os.fsencode(machine.data)) == PATH_BYTES
-    sockets_before = set(_sockets())
     machine.start()
     try:
+        _, address, user, password = machine.ready_line.split()
+        written = machine.data / "first-sign-in"
+        assert written.stat().st_mode & 0o077 == 0
+        assert written.read_text().splitlines() == [f"address: {address}", f"user: {user}", f"password: {password}"]
         browser = Browser(machine)
+        assert not written.exists(), "it has been changed"
         async with recorded_session(machine) as session:
             await session.speak(0.6)
             assert (await session.hang_up()).status == 200
@@ -66,13 +70,16 @@ async def test_a_restart_keeps_everything_and_a_stop_leaves_nothing_behind(folde
             assert machine.process is not None
             children = psutil.Process(machine.process.pid).children(recursive=True)
             assert len(children) >= 6
+            assert len(_sockets(machine)) >= 6
             assert await asyncio.to_thread(machine.stop) == 0
             assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
-            assert set(_sockets()) <= sockets_before
+            assert _sockets(machine) == []
             assert not _listening(machine)
             machine.ready_line = ""
             await asyncio.to_thread(machine.start)
             assert (await open_one.hang_up()).status == 200, "a call that ran over the restart ends as it should"
+        assert machine.ready_line.split() == ["READY", address]
+        assert password not in machine.log.read_text()
         browser = Browser(machine)
         after = browser.detail(before["id"])
         assert {key: after[key] for key in after if key != "related"} == {
@@ -84,12 +91,11 @@ async def test_a_restart_keeps_everything_and_a_stop_leaves_nothing_behind(folde
         machine.stop()
 
 
-def _sockets() -> Iterator[str]:
-    """Paths of bound unix sockets of Callward and its PostgreSQL."""
-    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
-        path = line.split()[-1]
-        if "callward-" in path and path.startswith("/"):
-            yield path
+def _sockets(machine: Machine) -> list[Path]:
+    """Socket files of this machine and of its PostgreSQL."""
+    runtime = DataPaths(machine.data).runtime
+    folders = (runtime, runtime.with_name(runtime.name.replace("callward-", "callward-pg-")))
+    return [path for folder in folders if folder.exists() for path in folder.iterdir() if path.is_socket()]
 
 
 def _listening(machine: Machine) -> set[int]:

@@ -7,7 +7,7 @@ import re
 import secrets
 from pathlib import Path
 
-from tests.peers.sip_client import TIMEOUT_S, Answer, SipClient
+from tests.peers.sip_client import TIMEOUT_S, Answer, SipClient, offer
 
 SAMPLES = Path(__file__).parent.parent / "data" / "siprec"
 
@@ -58,13 +58,18 @@ class CapturedClient(SipClient):
         return "\r\n".join(lines) + "\r\n\r\n" + body
 
     async def say(self, name: str, ports: list[int] | None = None) -> Answer:
-        """Send a sample request and wait for its final answer; an INVITE's 2xx is acknowledged."""
+        """Send a sample request and wait for its final answer; an INVITE's 2xx is acknowledged.
+
+        The ACK of an INVITE without an offer answers the recorder's (one A-law stream).
+        """
         text = self.adapted(name, ports or [])
         method = text.split(" ", 1)[0]
         self._send(text)
         answer = await self._final(f"{self._cseq} {method}")
         if method == "INVITE" and answer.status < 300:
-            self._send(self._plain("ACK", self._cseq))
+            delayed = text.endswith("\r\n\r\n")
+            sdp = offer((ports or [])[:1], address=self.source) if delayed else ""
+            self._send(self._plain("ACK", self._cseq, body=sdp))
         return answer
 
     async def hang_up(self) -> Answer:
@@ -93,7 +98,7 @@ class CapturedClient(SipClient):
         self._cseq += 1
         self._send(self._plain("PRACK", self._cseq, f"RAck: {answer.header('RSeq')} {cseq}"))
 
-    def _plain(self, method: str, cseq: int, *extra: str) -> str:
+    def _plain(self, method: str, cseq: int, *extra: str, body: str = "") -> str:
         host, port = self._local[0], self._local[1]
         lines = [
             f"{method} {self._target} SIP/2.0",
@@ -104,8 +109,9 @@ class CapturedClient(SipClient):
             f"Call-ID: {self.call_id}",
             f"CSeq: {cseq} {method}",
             *extra,
-            "Content-Length: 0",
+            *(["Content-Type: application/sdp"] if body else []),
+            f"Content-Length: {len(body)}",
             "",
-            "",
+            body,
         ]
         return "\r\n".join(lines)

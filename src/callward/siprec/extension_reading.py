@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -29,11 +29,8 @@ class ExtensionBudget:
     def exhausted(self) -> bool:
         return self._characters <= 0 or self._elements <= 0
 
-    def read(self, parent: Node, is_known: Callable[[Node], bool]) -> tuple[Extension, ...]:
-        """The children of `parent` that are not known, with all that is in them."""
-        return self._read_all(child for child in parent.children if not is_known(child))
-
-    def _read_all(self, nodes: Iterable[Node]) -> tuple[Extension, ...]:
+    def read(self, nodes: Iterable[Node]) -> tuple[Extension, ...]:
+        """These elements with all that is in them."""
         return tuple(extension for node in nodes if (extension := self._read(node)) is not None)
 
     def _read(self, node: Node) -> Extension | None:
@@ -43,7 +40,7 @@ class ExtensionBudget:
         attributes = {clean(key, 100): clean(value, MAX_TEXT_CHARACTERS) for key, value in node.attributes}
         self._elements -= 1
         self._characters -= len(name) + len(text) + sum(len(key) + len(value) for key, value in attributes.items())
-        return Extension(name, prefix, clean(node.namespace), text, attributes, self._read_all(node.children))
+        return Extension(name, prefix, clean(node.namespace), text, attributes, self.read(node.children))
 
 
 def attach_by_parent(metadata: Metadata) -> Metadata:

@@ -5,14 +5,24 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from functools import lru_cache
 
 _HEX_UUID = re.compile(
     r"(?:urn:uuid:)?\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?", re.I
 )
 
 
+_MAX_USUAL = 64
+"""Characters up to which keys are remembered, so that strangers cannot fill the memory."""
+
+
 def identity_key(text: str) -> str:
     """The same key for every spelling of one UUID; any other text is its own key."""
+    # An id comes many times in a document, and again in every document after it.
+    return _usual_key(text) if len(text) <= _MAX_USUAL else _key(text)
+
+
+def _key(text: str) -> str:
     value = text.strip()
     if match := _HEX_UUID.fullmatch(value):
         return "".join(match.groups()).lower()
@@ -24,6 +34,9 @@ def identity_key(text: str) -> str:
         if len(raw) == 16:
             return raw.hex()
     return value
+
+
+_usual_key = lru_cache(maxsize=2048)(_key)
 
 
 def base64_uuid(entropy: bytes) -> str:

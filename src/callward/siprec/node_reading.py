@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from callward.siprec.plain_text import clean
-from callward.siprec.untrusted_xml import Node
+from callward.siprec.untrusted_xml import Node, plain_name
 
 RECORDING_NAMESPACES = ("urn:ietf:params:xml:ns:recording", "urn:ietf:params:xml:ns:siprec")
 """With or without `:1` (RFC 7865 has it; Oracle, Ribbon and AudioCodes leave it out), and the one of BroadWorks."""
-
-
-def plain_name(name: str) -> str:
-    """The form in which names of elements and attributes are compared."""
-    return name.lower().replace("-", "").replace("_", "")
 
 
 def is_recording_namespace(namespace: str) -> bool:
@@ -22,6 +15,8 @@ def is_recording_namespace(namespace: str) -> bool:
 
 def attribute(node: Node, *names: str) -> str:
     """The first attribute of these plain names that is not empty; earlier names win."""
+    if not node.attributes:
+        return ""
     values = {plain_name(key): value for key, value in reversed(node.attributes)}
     return next((value for name in names if (value := clean(values.get(name)))), "")
 
@@ -34,20 +29,21 @@ class Spelling:
         self._prefix = root.prefix
 
     def is_ours(self, node: Node) -> bool:
-        if node.namespace:
-            return node.namespace == self._namespace or is_recording_namespace(node.namespace)
+        if namespace := node.namespace:
+            return namespace == self._namespace or is_recording_namespace(namespace)
         return node.prefix in ("", self._prefix)
 
-    def children(self, node: Node, *names: str) -> Iterator[Node]:
-        """Our children of these plain names (all of ours without names)."""
-        for child in node.children:
-            if self.is_ours(child) and (not names or plain_name(child.name) in names):
-                yield child
+    def children(self, node: Node, *names: str) -> list[Node]:
+        """Our children of these plain names."""
+        return [child for child in node.children if child.plain in names and self.is_ours(child)]
 
     def text(self, node: Node, *names: str) -> str:
         """Text of the first such child that has any."""
-        return next((text for child in self.children(node, *names) if (text := clean(child.text))), "")
+        for child in node.children:
+            if child.plain in names and self.is_ours(child) and (text := clean(child.text)):
+                return text
+        return ""
 
     def texts(self, node: Node, *names: str, limit: int = 16) -> tuple[str, ...]:
-        found = dict.fromkeys(text for child in self.children(node, *names) if (text := clean(child.text)))
+        found = dict.fromkeys([text for child in self.children(node, *names) if (text := clean(child.text))])
         return tuple(found)[:limit]

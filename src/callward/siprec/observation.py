@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 from callward.sip.address import NameAddr, parse_address, parse_addresses
 from callward.sip.cseq import parse_cseq
 from callward.sip.headers import Headers
 from callward.sip.message import ParseFailure, Request, Response
-from callward.sip.multipart import Part, parse_with_defects
-from callward.sip.sdp import SdpFailure
+from callward.sip.multipart import parse_with_defects
+from callward.sip.sdp import SdpFailure, SessionDescription
 from callward.sip.sdp import parse as parse_sdp
 from callward.sip.uri import SipUri
-from callward.siprec.dialects.detection import detect
+from callward.siprec.dialects.detection import UNKNOWN, detect
 from callward.siprec.metadata import Metadata
 from callward.siprec.oddity import Oddity, join_oddities
 from callward.siprec.offered import OfferedStream, offered_streams
@@ -84,6 +85,8 @@ class Observation:
     supported: tuple[str, ...] = ()
     streams: tuple[OfferedStream, ...] | None = None
     """None: the message has no SDP."""
+    sdp: SessionDescription | None = field(default=None, compare=False, repr=False)
+    """The same SDP as the SIP layer reads it, for who has to answer it."""
     sdp_origin: str = ""
     sdp_session_name: str = ""
     metadata: tuple[Metadata, ...] = ()
@@ -118,7 +121,8 @@ def observe_parts(method: str, status: int, headers: Headers, body: bytes) -> Ob
     cseq = parse_cseq(headers.get("CSeq") or "")
     method = method or (cseq.method if cseq else "")
     contact = next(iter(parse_addresses(headers.get_lines("Contact")) or ()), None)
-    return _with_body(
+    told = _read_body(headers.get("Content-Type") or "", headers.get("Content-Disposition") or "", body)
+    return _with_vendor(
         Observation(
             method=clean(method, 32),
             status=status,
@@ -130,40 +134,61 @@ def observe_parts(method: str, status: int, headers: Headers, body: bytes) -> Ob
             contact_parameters=_contact_parameters(contact),
             required=_tags(headers, "Require"),
             supported=_tags(headers, "Supported"),
-        ),
-        headers.get("Content-Type") or "",
-        headers.get("Content-Disposition") or "",
-        body,
+            **told,
+        )
     )
 
 
 def observe_body(content_type: str, body: bytes) -> Observation:
     """Reads a body without a SIP message around it: SDP, metadata or multipart."""
-    return _with_body(Observation(), content_type, "", body)
+    return _with_vendor(Observation(**_read_body(content_type, "", body)))
 
 
-def _with_body(seen: Observation, content_type: str, disposition: str, body: bytes) -> Observation:
+def _with_vendor(seen: Observation) -> Observation:
+    vendor = detect(seen)
+    return seen if vendor == UNKNOWN else replace(seen, vendor=vendor)
+
+
+class _Body(TypedDict, total=False):
+    """The fields of an observation that a body fills."""
+
+    streams: tuple[OfferedStream, ...]
+    sdp: SessionDescription
+    sdp_origin: str
+    sdp_session_name: str
+    metadata: tuple[Metadata, ...]
+    raw_metadata: tuple[RawPart, ...]
+    other_parts: tuple[str, ...]
+    oddities: tuple[Oddity, ...]
+
+
+def _read_body(content_type: str, disposition: str, body: bytes) -> _Body:
+    told: _Body = {}
+    if not body:
+        return told
     oddities: list[Oddity] = []
     metadata: list[Metadata] = []
     raw: list[RawPart] = []
+    others: list[str] = []
     if len(body) > MAX_BODY_BYTES:
         oddities.append(Oddity("body_too_large", f"the body has {len(body)} bytes; only the headers were read"))
         body = b""
     parts = parse_with_defects(content_type or None, body)
     oddities += (Oddity(f"body_{defect}", _DEFECTS.get(defect, "the body is odd")) for defect in parts.defects)
     for part in parts.parts:
+        name = part.content_type.name
         whole = len(parts.parts) == 1 and part.disposition is None
         kind = (
             part.disposition.kind
             if part.disposition
             else (disposition.partition(";")[0].strip().lower() if whole else "")
         )
-        if part.content_type.name == "application/sdp":
-            if seen.streams is not None:
+        if name == "application/sdp":
+            if "sdp" in told:
                 oddities.append(Oddity("second_sdp", "the body has more than one SDP; the first one counts"))
                 continue
-            seen = _with_sdp(seen, part.body, oddities)
-        elif _is_metadata(part, kind):
+            _read_sdp(part.body, told, oddities)
+        elif _is_metadata(name, part.body, kind):
             if len(raw) >= MAX_METADATA_PARTS:
                 oddities.append(Oddity("metadata_too_many", f"more than {MAX_METADATA_PARTS} metadata parts"))
                 break
@@ -173,30 +198,28 @@ def _with_body(seen: Observation, content_type: str, disposition: str, body: byt
             if reading.metadata is not None:
                 metadata.append(reading.metadata)
         else:
-            seen = replace(seen, other_parts=(*seen.other_parts, clean(part.content_type.name, 100)))
-    seen = replace(seen, metadata=tuple(metadata), raw_metadata=tuple(raw), oddities=join_oddities(oddities))
-    return replace(seen, vendor=detect(seen))
+            others.append(clean(name, 100))
+    told["metadata"], told["raw_metadata"], told["other_parts"] = tuple(metadata), tuple(raw), tuple(others)
+    told["oddities"] = join_oddities(oddities)
+    return told
 
 
-def _with_sdp(seen: Observation, body: bytes, oddities: list[Oddity]) -> Observation:
+def _read_sdp(body: bytes, told: _Body, oddities: list[Oddity]) -> None:
     sdp = parse_sdp(body)
     if isinstance(sdp, SdpFailure):
         oddities.append(Oddity("sdp_unreadable", sdp.reason))
-        return seen
+        return
     origin = sdp.origin
-    return replace(
-        seen,
-        streams=offered_streams(sdp),
-        sdp_origin=clean(str(origin)) if origin else "",
-        sdp_session_name=clean(next((value for kind, value in sdp.lines if kind == "s"), "")),
-    )
+    told["sdp"] = sdp
+    told["streams"] = offered_streams(sdp)
+    told["sdp_origin"] = clean(str(origin)) if origin else ""
+    told["sdp_session_name"] = clean(next((value for kind, value in sdp.lines if kind == "s"), ""))
 
 
-def _is_metadata(part: Part, disposition: str) -> bool:
-    name = part.content_type.name
+def _is_metadata(name: str, body: bytes, disposition: str) -> bool:
     if name.startswith("application/rs-metadata"):
         return True
-    is_xml = part.body[:512].lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n").startswith(b"<")
+    is_xml = body[:512].lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n").startswith(b"<")
     return is_xml and (disposition == "recording-session" or name.endswith(("xml", "/octet-stream")))
 
 

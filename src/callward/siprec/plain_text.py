@@ -16,6 +16,9 @@ def clean(text: str | None, limit: int = MAX_FIELD_CHARACTERS) -> str:
     """
     if not text:
         return ""
+    # Most values are clean: printable text has no white space but the space.
+    if len(text) <= limit and text.isprintable() and (" " not in text or " ".join(text.split()) == text):
+        return text
     # Four times the limit bounds the work; no sane field has that much white space to collapse.
     bounded = text[: limit * 4]
     if not bounded.isprintable():

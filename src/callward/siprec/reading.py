@@ -27,7 +27,7 @@ from callward.siprec.metadata import (
     SessionRecording,
     Stream,
 )
-from callward.siprec.node_reading import Spelling, attribute, is_recording_namespace, plain_name
+from callward.siprec.node_reading import Spelling, attribute, is_recording_namespace
 from callward.siprec.oddity import Oddity, join_oddities
 from callward.siprec.plain_text import clean
 from callward.siprec.times import has_zone, plausible, read_time
@@ -51,7 +51,14 @@ _KINDS = (
 )
 _STARTS = ("starttime", "associatetime")
 _ENDS = ("stoptime", "disassociatetime", "endtime")
-_TOP_LEVEL = (*_KINDS, "recording", "datamode", "sequence", "requestsnapshot", *_STARTS, *_ENDS)
+_PERIODS = frozenset((*_STARTS, *_ENDS))
+_TOP_LEVEL = (
+    *_KINDS,
+    "recording",
+    "datamode",
+    "sequence",
+    "requestsnapshot",
+)
 
 _Entry = TypeVar("_Entry")
 
@@ -74,13 +81,13 @@ class _Document:
         self._oddities = dict.fromkeys(oddities)
 
     def read(self) -> MetadataReading:
-        root, name = self._root, plain_name(self._root.name)
-        if name == "requestsnapshot":
+        root = self._root
+        if root.plain == "requestsnapshot":
             metadata = Metadata(root=clean(root.name), snapshot_requested=True, snapshot_reason=self._reason(root))
             return MetadataReading(metadata, tuple(self._oddities))
-        if name not in _ROOTS:
+        if root.plain not in _ROOTS:
             self._note("metadata_root", f"the root element is {clean(root.name, 60)!r}, not recording")
-            if next(self._spelling.children(root, *_KINDS), None) is None:
+            if not self._spelling.children(root, *_KINDS):
                 return MetadataReading(None, tuple(self._oddities))
         elif not is_recording_namespace(root.namespace):
             self._note("metadata_namespace", f"the namespace is {clean(root.namespace, 100)!r}")
@@ -97,10 +104,10 @@ class _Document:
         kinds: dict[str, list[Node]] = {kind: [] for kind in _KINDS}
         for level in levels:
             for child in spelling.children(level, *_KINDS):
-                kinds[plain_name(child.name)].append(child)
+                kinds[child.plain].append(child)
         mode = next((spelling.text(level, "datamode") for level in levels if spelling.text(level, "datamode")), "")
         sequence = next((spelling.text(level, "sequence") for level in levels), "")
-        request = next(spelling.children(root, "requestsnapshot"), None)
+        request = next(iter(spelling.children(root, "requestsnapshot")), None)
         return Metadata(
             mode=self._mode(mode),
             root=clean(root.name),
@@ -227,6 +234,8 @@ class _Document:
         return clean(instead)
 
     def _period(self, node: Node) -> Period:
+        if not node.children:
+            return NO_PERIOD
         start: datetime | None = None
         end: datetime | None = None
         ended = False
@@ -249,8 +258,12 @@ class _Document:
         return at
 
     def _extensions(self, node: Node, *known: str) -> tuple[Extension, ...]:
-        names = {*known, *_STARTS, *_ENDS}
-        return self._budget.read(node, lambda child: self._spelling.is_ours(child) and plain_name(child.name) in names)
+        unknown = [
+            child
+            for child in node.children
+            if not ((child.plain in known or child.plain in _PERIODS) and self._spelling.is_ours(child))
+        ]
+        return self._budget.read(unknown) if unknown else ()
 
     def _reason(self, node: Node) -> str:
         return self._spelling.text(node, "requestreason")

@@ -12,11 +12,10 @@ from typing import Any
 
 from lxml import etree
 
-from callward.siprec.node_reading import plain_name
 from callward.siprec.observation import Observation, RawPart
 from callward.siprec.oddity import Oddity, join_oddities
 from callward.siprec.reading import read_metadata
-from callward.siprec.untrusted_xml import Node, read_xml
+from callward.siprec.untrusted_xml import Node, plain_name, read_xml
 
 MASK = "***"
 
@@ -107,7 +106,7 @@ class _Rules:
             if not _matches((*here, plain_name(child.name)), self.drop)
         )
         text = MASK if node.text and _matches(here, self.mask) else node.text
-        return replace(node, attributes=attributes, children=children, text=text)
+        return node._replace(attributes=attributes, children=children, text=text)
 
 
 def _matches(path: Path, rules: frozenset[Path]) -> bool:

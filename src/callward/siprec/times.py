@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 _TIME = re.compile(
-    r"(?P<year>\d{4})-(?P<month>\d\d?)-(?P<day>\d\d?)[Tt\s]\s*(?P<hour>\d\d?):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?"
-    r"\s*(?P<zone>[Zz]|[+-]\d\d:?\d\d|[+-]\d\d)?"
+    r"(\d{4})-(\d\d?)-(\d\d?)[Tt\s]\s*(\d\d?):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?"
+    r"\s*([Zz]|[+-]\d\d:?\d\d|[+-]\d\d)?"
 )
 
 EARLIEST_TRUSTED = datetime(2010, 1, 1, tzinfo=UTC)
@@ -16,30 +17,34 @@ EARLIEST_TRUSTED = datetime(2010, 1, 1, tzinfo=UTC)
 
 def read_time(text: str) -> datetime | None:
     """Aware UTC time, or None when it cannot be read. A missing zone is taken as UTC."""
-    match = _TIME.fullmatch(text.strip()[:64])
-    if match is None:
-        return None
-    parts = match.groupdict()
-    second = int(parts["second"] or 0)
-    try:
-        local = datetime(
-            int(parts["year"]),
-            int(parts["month"]),
-            int(parts["day"]),
-            int(parts["hour"]),
-            int(parts["minute"]),
-            min(second, 59),  # a leap second is 59, as POSIX time has no 60
-            int((parts["fraction"] or "0")[:6].ljust(6, "0")),
-            tzinfo=_zone(parts["zone"]),
-        )
-        return local.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    return _read(text.strip()[:64])[0]
 
 
 def has_zone(text: str) -> bool:
-    match = _TIME.fullmatch(text.strip()[:64])
-    return match is not None and match["zone"] is not None
+    return _read(text.strip()[:64])[1]
+
+
+@lru_cache(maxsize=256)  # all times of a document are often the same
+def _read(text: str) -> tuple[datetime | None, bool]:
+    """The time, and whether a zone is told."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None, False
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    try:
+        local = datetime(
+            int(year),
+            int(month),
+            int(day),
+            int(hour),
+            int(minute),
+            min(int(second or 0), 59),  # a leap second is 59, as POSIX time has no 60
+            int((fraction or "0")[:6].ljust(6, "0")),
+            tzinfo=_zone(zone),
+        )
+        return local.astimezone(UTC), zone is not None
+    except (ValueError, OverflowError):
+        return None, zone is not None
 
 
 def plausible(at: datetime | None) -> bool:

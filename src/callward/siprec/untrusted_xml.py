@@ -9,6 +9,8 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from lxml import etree
 
@@ -22,8 +24,11 @@ MAX_DEPTH = 32
 """Documents of the field are 8 deep."""
 MAX_ATTRIBUTES = 128
 """Per element. libxml2 compares each with each: 80,000 in one element cost it 30 s."""
+_MAX_USUAL_NAME = 100
+"""Characters up to which names are looked up instead of taken apart again: what is remembered of strangers stays small."""
 
-_DECLARATION = re.compile(r"\s*<\?xml\b[^>]{0,500}\?>", re.I)
+_DECLARATION = re.compile(r"<\?xml\b[^>]{0,500}\?>", re.I)
+_DOCUMENT_TYPE = re.compile(r"<!\s*(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", re.I)
 _ATTRIBUTE = re.compile(r"=\s*[\"']")
 _DECLARED_CHARSET = re.compile(rb"<\?xml\b[^>]{0,500}?encoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']", re.I)
 _BYTE_ORDER_MARKS = (
@@ -55,11 +60,12 @@ _TEXT_CODECS = frozenset(
 """By Python's name. Others (UTF-7, base64, zlib ...) are transformations, not charsets of XML."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """An element. `name` is its local name; white space around `text` is gone."""
+class Node(NamedTuple):
+    """An element. `name` is its local name; white space around `text` is gone. A named tuple, as a document makes dozens at once."""
 
     name: str
+    plain: str
+    """The name in the form in which names are compared: see `plain_name`."""
     namespace: str
     prefix: str
     attributes: tuple[tuple[str, str], ...]
@@ -80,15 +86,19 @@ def read_xml(body: bytes, charset: str = "") -> XmlReading:
     text, oddities = _decode(body, charset)
     if text is None:
         return XmlReading(None, oddities)
-    if re.search(r"<!\s*(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)", text, re.I):
+    if "<!" in text and _DOCUMENT_TYPE.search(text):
         return _refused(
             "metadata_doctype", "the document has a document type declaration, which is never read", oddities
         )
     if text.count("<") > 2 * MAX_ELEMENTS:
         return _refused("metadata_too_large", f"the document has more than {MAX_ELEMENTS} elements", oddities)
-    if any(len(_ATTRIBUTE.findall(tag)) > MAX_ATTRIBUTES for tag in text.split("<")):
+    if text.count("=") > MAX_ATTRIBUTES and any(
+        tag.count("=") > MAX_ATTRIBUTES and len(_ATTRIBUTE.findall(tag)) > MAX_ATTRIBUTES for tag in text.split("<")
+    ):
         return _refused("metadata_too_large", f"an element has more than {MAX_ATTRIBUTES} attributes", oddities)
-    text = _DECLARATION.sub("", text, count=1).strip("\ufeff\x00 \t\r\n")
+    if "<?" in text:
+        text = _DECLARATION.sub("", text, count=1)
+    text = text.strip("\ufeff\x00 \t\r\n")
     if not text:
         return _refused("metadata_empty", "the document is empty", oddities)
     data = text.encode("utf-8", "replace")
@@ -175,20 +185,51 @@ def _charsets(body: bytes, charset: str) -> list[str]:
     return candidates
 
 
+def plain_name(name: str) -> str:
+    """The form in which names of elements and attributes are compared: without case, `-` and `_`."""
+    return _usual_plain_name(name) if len(name) <= _MAX_USUAL_NAME else _plain_name(name)
+
+
+def _plain_name(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+_usual_plain_name = lru_cache(maxsize=1024)(_plain_name)
+
+
 def _node(element: etree._Element, depth: int) -> Node:
     if depth > MAX_DEPTH:
         raise _TooDeepError
-    tag = element.tag if isinstance(element.tag, str) else ""
+    tag = element.tag
+    name, plain, namespace, prefix = _usual_names(tag) if len(tag) <= _MAX_USUAL_NAME else _names(tag)
+    text = element.text or ""
+    children = []
+    for child in element:
+        if isinstance(child.tag, str):
+            children.append(_node(child, depth + 1))
+        if tail := child.tail:
+            text += tail
+    items = element.items()
+    attributes = tuple([(_local(key), str(value)) for key, value in items]) if items else ()
+    return Node(name, plain, namespace, prefix or element.prefix or "", attributes, text.strip(), tuple(children))
+
+
+def _names(tag: str) -> tuple[str, str, str, str]:
+    """Local name, plain name, namespace, and the prefix when it was not declared (then a recovering parser leaves it in the name)."""
     namespace, _, name = tag.rpartition("}")
-    prefix = element.prefix or ""
-    if ":" in name:  # recovered from an undeclared prefix
-        prefix, _, name = name.partition(":")
-    attributes = tuple((_local(key), str(value)) for key, value in element.attrib.items())
-    text = (element.text or "") + "".join(child.tail or "" for child in element)
-    children = tuple(_node(child, depth + 1) for child in element if isinstance(child.tag, str))
-    return Node(name, namespace.lstrip("{"), prefix, attributes, text.strip(), children)
+    prefix, colon, rest = name.partition(":")
+    if colon:
+        name = rest
+    else:
+        prefix = ""
+    return name, plain_name(name), namespace.lstrip("{"), prefix
+
+
+_usual_names = lru_cache(maxsize=1024)(_names)
 
 
 def _local(key: str | bytes) -> str:
     text = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
+    if "}" not in text and ":" not in text:
+        return text
     return text.rpartition("}")[2].rpartition(":")[2]

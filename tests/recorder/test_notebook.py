@@ -6,7 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from callward.journal import Cursor, EventJournal, JournalReader
-from callward.recorder.notebook import CONSUMER, Notebook, SessionNotes, blank_keys
+from callward.recorder.journaled_message import blank_keys
+from callward.recorder.notebook import CONSUMER, Notebook, SessionNotes
 from callward.recorder.recovery import read_back
 from callward.records.events import RecordingStarted
 from tests.recorder.recorded_dialog import START, World, metadata, sdp

@@ -13,7 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 ENVIRONMENT_PREFIX = "CALLWARD_"
 NOT_SETTINGS = frozenset({"CALLWARD_CONFIG", "CALLWARD_MEDIA_BINARY", "CALLWARD_POSTGRES_BIN", "CALLWARD_SERVICE"})
@@ -35,6 +44,17 @@ def _address(value: str) -> str:
 
 Address = Annotated[str, AfterValidator(_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _comma_separated(value: Any) -> Any:
+    """A list from the environment is one text."""
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+MetadataNames = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9@:/_.-]{1,200}$")], ...], BeforeValidator(_comma_separated)
+]
+"""Names of elements or `@attributes`, or paths of them."""
 
 
 class _Section(BaseModel):
@@ -66,6 +86,10 @@ class RecorderSettings(_Section):
     )
     tls_client_crl: Path | None = Field(None, description="PEM file of revoked client certificates")
     max_sessions: int = Field(10_000, ge=1, le=100_000, description="Recording sessions at the same time")
+    metadata_drop: MetadataNames = Field(
+        (), max_length=200, description="Metadata that is never stored, e.g. `nameID/@aor`, `apkt:ucid`"
+    )
+    metadata_mask: MetadataNames = Field((), max_length=200, description="Metadata of which only *** is stored")
     silence_timeout_s: int = Field(7200, ge=60, le=604_800, description="End a session that neither talks nor signals")
 
 

@@ -49,12 +49,12 @@ class LiveSession:
         return self._keep_description()
 
     def own_offer(self, address: str) -> bytes:
-        """For an offerless re-INVITE: what is open now (S08)."""
+        """For an offerless re-INVITE, or when ports have changed: what is open now (S08)."""
         data = self.core.data
         last = self.description or negotiation.parse_own(data.local_description)
         data.sdp_version += 1
         self.description = negotiation.own_offer(
-            last, address=address, session_id=self._sdp_session(), version=data.sdp_version
+            last, self.core.local_streams(), address=address, session_id=self._sdp_session(), version=data.sdp_version
         )
         return self._keep_description()
 

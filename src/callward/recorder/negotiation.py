@@ -169,9 +169,25 @@ def parse_own(text: str) -> SessionDescription:
     return found if isinstance(found, SessionDescription) else SessionDescription(())
 
 
-def own_offer(last: SessionDescription, *, address: str, session_id: str, version: int) -> SessionDescription:
-    """Our offer in the 2xx of an offerless re-INVITE: the streams that are open and no other (S08)."""
-    return describe(_origin(address, session_id, version), address, last.media)
+def own_offer(
+    last: SessionDescription, local: Mapping[int, LocalStream], *, address: str, session_id: str, version: int
+) -> SessionDescription:
+    """Our offer: the streams that are open, with their ports of now, and no other (S08)."""
+    media = [_moved(described, local.get(index), address) for index, described in enumerate(last.media)]
+    return describe(_origin(address, session_id, version), address, media)
+
+
+def _moved(described: MediaDescription, mine: LocalStream | None, address: str) -> MediaDescription:
+    if described.port == 0 or mine is None:
+        return _rejected(described)
+    return _with_ports(described.without_attribute("rtcp"), mine, address)
+
+
+def _with_ports(described: MediaDescription, mine: LocalStream, address: str) -> MediaDescription:
+    media = replace(described, port=mine.rtp_port, port_count=1)
+    if mine.rtcp_port and mine.rtcp_port != mine.rtp_port + 1:
+        media = media.with_attribute("rtcp", f"{mine.rtcp_port} {Connection.of(address)}")
+    return media
 
 
 def _origin(address: str, session_id: str, version: int) -> Origin:
@@ -184,16 +200,14 @@ def _rejected(offered: MediaDescription) -> MediaDescription:
 
 def _accepted(step: PlannedStream, offered: MediaDescription, mine: LocalStream, address: str) -> MediaDescription:
     lines = list(_kept(offered, ("label", "mid", "rtpmap", "fmtp", "ptime", "maxptime")))
-    media = replace(offered, port=mine.rtp_port, port_count=1, lines=tuple(lines))
+    media = replace(offered, lines=tuple(lines))
     crypto = usable_crypto(offered) if offered.is_secure else None
     if crypto is not None and mine.srtp_key:
         key = base64.b64decode(mine.srtp_key)
         media = media.with_attribute("crypto", str(Crypto(crypto.tag, crypto.suite, key)))
     if offered.rtcp_mux and mine.rtcp_port == mine.rtp_port:
         media = media.with_attribute("rtcp-mux")
-    if mine.rtcp_port and mine.rtcp_port != mine.rtp_port + 1:
-        media = media.with_attribute("rtcp", f"{mine.rtcp_port} {Connection.of(address)}")
-    return media.with_direction(Direction(step.direction.value))
+    return _with_ports(media, mine, address).with_direction(Direction(step.direction.value))
 
 
 def _kept(offered: MediaDescription, names: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -45,7 +44,6 @@ the first and the latest. A persistent session of days has more; then a crash co
 BACKLOG = 100_000
 """Records that wait while the journal's own buffer is full."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
-_KEY = re.compile(rb"(inline:)([A-Za-z0-9+/=]+)")
 
 
 @dataclass(slots=True)
@@ -58,11 +56,6 @@ class SessionNotes:
         if len(self.messages) >= KEPT_MESSAGES:
             del self.messages[1]
         self.messages.append((number, at, raw))
-
-
-def blank_keys(raw: bytes) -> bytes:
-    """A message without its SRTP keys; the length stays."""
-    return _KEY.sub(lambda found: found[1] + b"A" * len(found[2]), raw)
 
 
 class Notebook:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import secrets
 import socket
 import time
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from callward.provisioning.snapshot import host_key
 from callward.recorder import metrics
 from callward.recorder.ability import Ability, Alarms, Condition, assess
 from callward.recorder.certificate import own_certificate
+from callward.recorder.entropy import Entropy
 from callward.recorder.live_session import LiveSession
 from callward.recorder.notebook import Notebook
 from callward.recorder.orphans import orphan_events
@@ -39,6 +39,7 @@ from callward.sip.endpoint import Endpoint, SipUseError
 from callward.sip.flow import Admission, Flow, Verdict
 from callward.sip.message import Request
 from callward.sip.tls import TlsSettings
+from callward.siprec.storage_policy import StoragePolicy
 
 TICK_S = 1.0
 """Updates of recordings, the disk and the snapshot file are looked at this often."""
@@ -71,6 +72,7 @@ class RecorderServer:
             on_lost=self._on_media_lost,
         )
         recorder = self.settings.recorder
+        entropy = Entropy()
         advertised = recorder.advertised_address or named_address(recorder.host)
         media_address = self.settings.media.address or recorder.host
         self.recorder = RecorderService(
@@ -78,7 +80,8 @@ class RecorderServer:
             tracks=TrackWork(self.media, media_address),
             snapshot=self.snapshot,
             advertised_address=recorder.advertised_address or named_address(media_address),
-            entropy=secrets.token_bytes,
+            entropy=entropy,
+            policy=StoragePolicy.of(recorder.metadata_drop, recorder.metadata_mask),
         )
         config = EndpointConfig(
             local={
@@ -97,7 +100,7 @@ class RecorderServer:
             ),
             max_dialogs=2 * recorder.max_sessions,
         )
-        self.endpoint = Endpoint(config, secrets.token_bytes, self._admit)
+        self.endpoint = Endpoint(config, entropy, self._admit)
         self.endpoint.accepting = False
         self.driver = Driver(self.endpoint, self.recorder.on_event)
         self.recorder.bind(self.endpoint, self.driver)
@@ -350,7 +353,7 @@ class RecorderServer:
                 continue
             quiet_s = now - live.heard_at
             if live.recovered and not live.probed and quiet_s > PROBE_AFTER_S:
-                self.recorder.probe(live)
+                self.recorder.requests.probe(live)
             gone = live.recovered and live.dialog is None
             limit_s = RECOVERED_SILENCE_S if gone else float(self.settings.recorder.silence_timeout_s)
             if quiet_s > limit_s and await self._media_silent(live, limit_s):

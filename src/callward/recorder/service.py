@@ -8,28 +8,33 @@ in a group with all the others → 200. The disk is never waited for call by cal
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from callward.media.protocol import MediaError
-from callward.platform.ids import new_ulid
 from callward.platform.telemetry import logger
 from callward.provisioning.snapshot import Peer
 from callward.recorder import delayed_offer, metrics, negotiation
-from callward.recorder.ability import RETRY_AFTER_S, Ability
+from callward.recorder.ability import Ability
 from callward.recorder.actions import Action, MediaLine
+from callward.recorder.entropy import Entropy
+from callward.recorder.journaled_message import journaled
 from callward.recorder.live_session import LiveSession
-from callward.recorder.notebook import Notebook, blank_keys
+from callward.recorder.negotiation import LocalStream
+from callward.recorder.notebook import Notebook
+from callward.recorder.own_requests import OwnRequests
+from callward.recorder.replies import Clock, Replies, retry_after
 from callward.recorder.session import RecordingSession
 from callward.recorder.session_data import SessionData
 from callward.recorder.snapshot import Directory, SnapshotFile
 from callward.recorder.track_work import TrackWork
 from callward.records.events import RecordingEnded
-from callward.sip.dialog import Dialog, DialogState
-from callward.sip.endpoint import Endpoint, SipUseError
+from callward.sip.dialog import Dialog
+from callward.sip.endpoint import Endpoint
 from callward.sip.events import (
     AckReceived,
+    Answered,
     Cause,
     Event,
     Failed,
@@ -43,13 +48,13 @@ from callward.sip.events import (
     Terminated,
 )
 from callward.sip.exchange import IncomingRequest
-from callward.sip.message import Request
+from callward.sip.message import Request, Response
 from callward.sip.sdp import SdpFailure, SessionDescription
 from callward.siprec.admission import ACCEPT, Refuse, assess_invite
 from callward.siprec.observation import Observation, observe
 from callward.siprec.oddity import Oddity
 from callward.siprec.peer import PeerProfile, profile_named
-from callward.siprec.snapshot_request import snapshot_request
+from callward.siprec.storage_policy import STORE_ALL, StoragePolicy, apply_policy
 
 AUTOMATIC_DIALECT = "automatic"
 _WHY = {
@@ -58,14 +63,6 @@ _WHY = {
     Cause.LOCAL_BYE: "timer",
     Cause.GONE: "timer",
 }
-
-
-class Clock(Protocol):
-    """What the service needs of the driver."""
-
-    def now(self) -> float: ...
-
-    def flush(self) -> None: ...
 
 
 class RecorderService:
@@ -78,7 +75,8 @@ class RecorderService:
         tracks: TrackWork,
         snapshot: SnapshotFile,
         advertised_address: str,
-        entropy: Callable[[int], bytes],
+        entropy: Entropy,
+        policy: StoragePolicy = STORE_ALL,
     ) -> None:
         self.notebook = notebook
         self.tracks = tracks
@@ -87,14 +85,19 @@ class RecorderService:
         self.sessions: dict[str, LiveSession] = {}
         self._address = advertised_address
         self._entropy = entropy
+        self._policy = policy
         self._dirty: set[LiveSession] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._endpoint: Endpoint
         self._driver: Clock
+        self._replies: Replies
+        self.requests: OwnRequests
 
     def bind(self, endpoint: Endpoint, driver: Clock) -> None:
         self._endpoint = endpoint
         self._driver = driver
+        self._replies = Replies(endpoint, driver)
+        self.requests = OwnRequests(endpoint, driver)
 
     # Events of the endpoint ------------------------------------------------------------------------------------------
 
@@ -112,31 +115,37 @@ class RecorderService:
             case Terminated():
                 self._terminated(event)
             case ProvisionalAcknowledged(exchange=exchange) if exchange is not None:
-                self._respond(exchange, 488)
-            case SessionRefreshDue():
-                self._refresh(event.dialog)
+                self._replies.respond(exchange, 488)
+            case SessionRefreshDue(dialog=Dialog(note=LiveSession() as live)):
+                self.requests.offer(live, live.core.data.local_description.encode())
+            case Answered(dialog=Dialog(note=LiveSession() as live), response=response):
+                self._heard(live)
+                if response.body and not event.refresh:
+                    self._spawn(self._take_answer(live, response, live.core.data.address))
+            case RetryDue(dialog=Dialog(note=LiveSession() as live)):
+                self._offer_again(live)
             case ResponseReceived(dialog=dialog, response=response) if dialog is not None and response.is_success:
                 if isinstance(dialog.note, LiveSession):
                     self._heard(dialog.note)
-            case Failed() | ResponseReceived() | RetryDue():
+            case Failed() | ResponseReceived() | RetryDue() | Answered() | SessionRefreshDue():
                 logger.debug("request_of_ours_ended", outcome=type(event).__name__)
 
     def _invite(self, event: InviteReceived) -> None:
         started = self._driver.now()
         peer = event.peer
         if not isinstance(peer, Peer):
-            self._refuse(event.exchange, 403, "unknown_peer")
+            self._replies.refuse(event.exchange, 403, "unknown_peer")
             return
         if not self.ability.able:
-            self._refuse(event.exchange, 503, self.ability.reason)
+            self._replies.refuse(event.exchange, 503, self.ability.reason)
             return
-        observation = observe(event.request)
+        observation = self._observe(event.request)
         profile = _profile(peer)
         verdict = assess_invite(observation, profile)
         if isinstance(verdict, Refuse):
             logger.info("invite_refused", peer=peer.name, status=verdict.status, detail=verdict.detail)
             metrics.REFUSED.labels("no_recording_session").inc()
-            self._respond(event.exchange, verdict.status, verdict.reason, verdict.headers)
+            self._replies.respond(event.exchange, verdict.status, verdict.reason, verdict.headers)
             return
         offer = negotiation.session_description(event.request.content_type, event.request.body)
         source = event.flow.remote[0]
@@ -144,11 +153,11 @@ class RecorderService:
             offer, observation, source = delayed_offer.wanted_offer(), delayed_offer.as_if_offered(observation), ""
         if not isinstance(offer, SessionDescription) or observation.streams is None:
             detail = offer.reason if isinstance(offer, SdpFailure) else "a recording session begins with an offer"
-            self._refuse(event.exchange, 488, "no_offer", (("Warning", f'399 callward "{detail}"'),))
+            self._replies.refuse(event.exchange, 488, "no_offer", (("Warning", f'399 callward "{detail}"'),))
             return
         at = _utc_now()
         data = SessionData(
-            id=new_ulid(),
+            id=self._entropy.ulid(),
             peer_id=peer.id,
             peer_name=peer.name,
             address=_join(event.flow.remote),
@@ -165,7 +174,7 @@ class RecorderService:
     def _core(self, data: SessionData, directory: Directory, peer: Peer) -> RecordingSession:
         return RecordingSession(
             data,
-            make_id=lambda _: new_ulid(),
+            make_id=lambda _: self._entropy.ulid(),
             entropy=self._entropy,
             organisation_of=lambda groups, numbers: directory.organisation(peer, groups, numbers),
         )
@@ -183,7 +192,7 @@ class RecorderService:
     ) -> None:
         core = live.core
         async with live.turn:
-            self._keep_message(live, event.request, at)
+            self._keep_message(live, event.request, observation, at)
             actions = core.offer(observation, lines, at)
             core.note("odd_signalling", oddities)
             await self._work(live, actions)
@@ -191,13 +200,13 @@ class RecorderService:
                 reasons = "; ".join(dict.fromkeys(step.reason for step in core.data.plan if step.reason))
                 status = 488 if not any(line.refusal == "" and _is_wanted(line) for line in lines) else 503
                 logger.warning("session_not_established", session=live.id, status=status, reasons=reasons)
-                self._refuse(event.exchange, status, "no_stream" if status == 488 else "media")
+                self._replies.refuse(event.exchange, status, "no_stream" if status == 488 else "media")
                 await self._end(live, "error", None)
                 return
             body = live.answer(offer, self._address)
             self._remember(live)
             await self.notebook.durable()
-            if not self._respond(event.exchange, 200, body=body):
+            if not self._replies.respond(event.exchange, 200, body=body):
                 await self._end(live, "error", None)
                 return
             metrics.SET_UP_SECONDS.observe(self._driver.now() - started)
@@ -211,11 +220,11 @@ class RecorderService:
             self._in_dialog(event.dialog, event.exchange, self._renegotiate)
         elif method == "OPTIONS":
             if self.ability.able or event.dialog is not None:
-                self._respond(event.exchange, 200, headers=(("Accept", ACCEPT),))
+                self._replies.respond(event.exchange, 200, headers=(("Accept", ACCEPT),))
             else:
-                self._respond(event.exchange, 503, headers=_retry_after())
+                self._replies.respond(event.exchange, 503, headers=retry_after())
         else:
-            self._respond(event.exchange, 405 if event.dialog is None else 501)
+            self._replies.respond(event.exchange, 405 if event.dialog is None else 501)
 
     def _in_dialog(
         self,
@@ -225,7 +234,7 @@ class RecorderService:
     ) -> None:
         live = dialog.note
         if not isinstance(live, LiveSession):
-            self._respond(exchange, 481)
+            self._replies.respond(exchange, 481)
             return
         self._heard(live)
         self._spawn(self._in_turn(live, exchange, work))
@@ -238,17 +247,17 @@ class RecorderService:
     ) -> None:
         async with live.turn:
             if live.core.data.ended:
-                self._respond(exchange, 481)
+                self._replies.respond(exchange, 481)
             else:
                 await work(live, exchange)
 
     async def _renegotiate(self, live: LiveSession, exchange: IncomingRequest) -> None:
         """Re-INVITE, UPDATE or INFO: SDP, metadata, both or nothing."""
         request = exchange.request
-        observation = observe(request)
+        observation = self._observe(request)
         offer = negotiation.session_description(request.content_type, request.body)
         if isinstance(offer, SdpFailure):
-            self._respond(exchange, 488, headers=(("Warning", f'399 callward "{offer.reason}"'),))
+            self._replies.respond(exchange, 488, headers=(("Warning", f'399 callward "{offer.reason}"'),))
             return
         body = b""
         if offer is not None and request.method in ("INVITE", "UPDATE"):
@@ -260,20 +269,25 @@ class RecorderService:
             body = live.own_offer(self._address)
         self._remember(live)
         await self.notebook.durable()
-        self._respond(exchange, 200, body=body)
+        self._replies.respond(exchange, 200, body=body)
         self._remember(live)
         self._tell(live)
 
     async def _renew(
-        self, live: LiveSession, request: Request, observation: Observation, offer: SessionDescription, source: str
+        self,
+        live: LiveSession,
+        message: Request | Response,
+        observation: Observation,
+        offer: SessionDescription,
+        source: str,
     ) -> None:
         at = _utc_now()
-        self._keep_message(live, request, at)
+        self._keep_message(live, message, observation, at)
         await self._work(live, live.core.offer(observation, negotiation.read_lines(offer, source), at))
 
-    async def _describe(self, live: LiveSession, request: Request, observation: Observation) -> None:
+    async def _describe(self, live: LiveSession, message: Request | Response, observation: Observation) -> None:
         at = _utc_now()
-        self._keep_message(live, request, at)
+        self._keep_message(live, message, observation, at)
         await self._work(live, live.core.describe(observation, at))
 
     def _acknowledged(self, event: AckReceived) -> None:
@@ -283,18 +297,22 @@ class RecorderService:
             return
         self._heard(live)
         if event.request.body:
-            self._spawn(self._take_answer(live, event))
+            self._spawn(self._take_answer(live, event.request, event.exchange.flow.remote[0]))
+        elif event.exchange.makes_dialog and not event.exchange.request.body:
+            logger.warning("offer_not_answered", session=live.id, peer=live.core.data.peer_name)
+            self.hang_up(live, "error")
 
-    async def _take_answer(self, live: LiveSession, event: AckReceived) -> None:
+    async def _take_answer(self, live: LiveSession, message: Request | Response, source: str) -> None:
+        """The client's answer to an offer of ours: in its ACK, or in its 200 to our re-INVITE."""
         async with live.turn:
             if live.core.data.ended:
                 return
-            observation = observe(event.request)
-            answer = negotiation.session_description(event.request.content_type, event.request.body)
+            observation = self._observe(message)
+            answer = negotiation.session_description(message.content_type, message.body)
             if isinstance(answer, SessionDescription):
-                await self._renew(live, event.request, observation, answer, event.exchange.flow.remote[0])
+                await self._renew(live, message, observation, answer, source)
             elif observation.raw_metadata:
-                await self._describe(live, event.request, observation)
+                await self._describe(live, message, observation)
             self._remember(live)
             self._tell(live)
 
@@ -317,9 +335,9 @@ class RecorderService:
         at = _utc_now()
         observation = None
         if request is not None and request.method == "BYE" and request.body:
-            observation = observe(request)
+            observation = self._observe(request)
             if observation.raw_metadata:
-                self._keep_message(live, request, at)
+                self._keep_message(live, request, observation, at)
         actions = live.core.end(why, at, observation)
         if live.core.data.answered:
             self._remember(live)  # a crash while closing goes on with closing
@@ -354,29 +372,28 @@ class RecorderService:
                 return
 
     async def _lose(self, live: LiveSession, track: str, why: str) -> None:
+        """The stream goes on in a new track on another port, which the client is told by a re-INVITE where one is allowed."""
         async with live.turn:
-            await self._work(live, live.core.lost(track, why, _utc_now()))
+            renew = self.requests.can_offer(live)
+            before = live.core.local_streams()
+            await self._work(live, live.core.lost(track, why, _utc_now(), renew=renew))
+            self._tell_ports(live, before)
             self._remember(live)
             self._tell(live)
 
+    def _tell_ports(self, live: LiveSession, before: Mapping[int, LocalStream]) -> None:
+        """Offer our streams again when their ports are others than `before`; no stream is added (S08)."""
+        if live.core.local_streams() != before:
+            self._offer_again(live)
+
+    def _offer_again(self, live: LiveSession) -> None:
+        if not live.core.data.ended and self.requests.can_offer(live):
+            self.requests.offer(live, live.own_offer(self._address))
+
     def hang_up(self, live: LiveSession, why: str) -> None:
         """End a session from our side: BYE where there still is a dialog."""
-        if live.dialog is not None and live.dialog.state is DialogState.CONFIRMED:
-            dialog, live.dialog = live.dialog, None
-            dialog.note = None
-            self._endpoint.bye(dialog, self._driver.now())
-            self._driver.flush()
+        self.requests.bye(live)
         self._spawn(self._end_in_turn(live, why, None))
-
-    def probe(self, live: LiveSession) -> None:
-        """Ask a client that was silent since our restart whether its dialog still lives;
-
-        481 or no answer ends the session.
-        """
-        live.probed = True
-        if live.dialog is not None:
-            self._endpoint.request_in_dialog(live.dialog, "OPTIONS", self._driver.now())
-            self._driver.flush()
 
     def adopt(self, live: LiveSession) -> None:
         """Take a session up again after a restart."""
@@ -395,11 +412,14 @@ class RecorderService:
     async def attach(self, live: LiveSession, listed: Any, *, restarted: bool) -> None:
         """Bring one session and the media process together after a connect."""
         async with live.turn:
-            actions = await self.tracks.attach(live.core, listed, restarted=restarted)
+            before = live.core.local_streams()
+            renew = self.requests.can_offer(live)
+            actions = await self.tracks.attach(live.core, listed, restarted=restarted, renew=renew)
             await self._work(live, actions)
             if live.core.data.ended:
                 await self._end(live, "recovered", None)
             else:
+                self._tell_ports(live, before)
                 self._remember(live)
                 self._tell(live)
 
@@ -414,30 +434,11 @@ class RecorderService:
 
     async def _work(self, live: LiveSession, actions: Sequence[Action]) -> None:
         for asked in await self.tracks.perform(live.core, actions):
-            dialog = live.dialog
-            if dialog is None or dialog.state is not DialogState.CONFIRMED or not dialog.can_update:
-                continue
-            request = snapshot_request(asked.reason)
-            content_type = dict(request.headers).get("Content-Type", "")
-            headers = tuple((name, value) for name, value in request.headers if name != "Content-Type")
-            try:
-                self._endpoint.request_in_dialog(
-                    dialog,
-                    request.method,
-                    self._driver.now(),
-                    headers=headers,
-                    body=request.body,
-                    content_type=content_type,
-                )
-                self._driver.flush()
-            except SipUseError as error:
-                logger.info("snapshot_not_asked", session=live.id, error=str(error))
+            self.requests.ask_snapshot(live, asked.reason)
 
-    def _refresh(self, dialog: Dialog) -> None:
-        live = dialog.note
-        if isinstance(live, LiveSession) and dialog.can_offer:
-            self._endpoint.reinvite(dialog, self._driver.now(), body=live.core.data.local_description.encode())
-            self._driver.flush()
+    def _observe(self, message: Request | Response) -> Observation:
+        """What a message tells, without what may not be stored (S41): nothing else of it is ever looked at."""
+        return apply_policy(observe(message), self._policy)
 
     def _heard(self, live: LiveSession) -> None:
         live.heard_at = self._driver.now()
@@ -445,8 +446,10 @@ class RecorderService:
             live.recovered = False
             live.core.answered()
 
-    def _keep_message(self, live: LiveSession, request: Request, at: datetime) -> None:
-        raw = blank_keys(request.raw or request.to_bytes())
+    def _keep_message(
+        self, live: LiveSession, message: Request | Response, observation: Observation, at: datetime
+    ) -> None:
+        raw = journaled(message, observation, self._policy)
         number = live.core.data.messages
         live.notes.add(number, at, raw)
         self.notebook.message(live.id, number, at, raw)
@@ -464,26 +467,6 @@ class RecorderService:
             self.notebook.event(event)
             if isinstance(event, RecordingEnded):
                 metrics.RECORDINGS.labels(event.why).inc()
-
-    def _refuse(
-        self, exchange: IncomingRequest, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()
-    ) -> None:
-        metrics.REFUSED.labels(reason).inc()
-        self._respond(exchange, status, headers=(*headers, *(_retry_after() if status == 503 else ())))
-
-    def _respond(
-        self,
-        exchange: IncomingRequest,
-        status: int,
-        reason: str = "",
-        headers: Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
-    ) -> bool:
-        sent = self._endpoint.respond(
-            exchange, status, self._driver.now(), reason=reason, headers=tuple(headers), body=body
-        )
-        self._driver.flush()
-        return sent
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(_logged(work))
@@ -507,10 +490,6 @@ def _profile(peer: Peer) -> PeerProfile:
 
 def _is_wanted(line: MediaLine) -> bool:
     return line.settings.remote is not None or bool(line.settings.payload_types)
-
-
-def _retry_after() -> tuple[tuple[str, str], ...]:
-    return (("Retry-After", str(RETRY_AFTER_S)),)
 
 
 def _join(address: tuple[str, int]) -> str:

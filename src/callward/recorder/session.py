@@ -166,8 +166,11 @@ class RecordingSession:
                     recording.problem("track_lost", problem)
         return self._complete()
 
-    def lost(self, track: str, why: str, at: datetime) -> list[Action]:
-        """The media process ended a track by itself: what it holds is kept, the stream is gone."""
+    def lost(self, track: str, why: str, at: datetime, *, renew: bool = False) -> list[Action]:
+        """The media process ended a track by itself: what it holds is kept.
+
+        The stream is gone; with `renew` it goes on in a new track, whose port the client has to be told.
+        """
         stream = self._stream_of(track)
         if stream is None:
             return []
@@ -175,7 +178,11 @@ class RecordingSession:
         if recording is not None:
             recording.problem("track_lost", f"stream {stream.label or stream.index}: {why}")
             recording.mark("restart", at, why)
-        return [self._close_stream(stream)]
+        actions: list[Action] = [self._close_stream(stream)]
+        keys_known = stream.settings.srtp is not None or not stream.srtp_key
+        if renew and recording is not None and not recording.ending and keys_known:
+            actions.append(self._reopen(stream, recording, at))
+        return actions
 
     def media_restarted(self, at: datetime) -> None:
         """The media process died and came back with our tracks: a gap is in them."""
@@ -449,6 +456,16 @@ class RecordingSession:
         if not recording.add_track(RecordedTrack(stream.track, stream.index, stream.label)):
             recording.problem("tracks_dropped", "more tracks than a recording can hold")
         self.data.streams[step.index] = stream
+        return OpenTrack(stream.track, recording.id, stream.settings)
+
+    def _reopen(self, lost: OpenStream, recording: Recording, at: datetime) -> OpenTrack:
+        """A further track for the stream of a lost one, with all that was negotiated."""
+        before = recording.track(lost.track)
+        stream = replace(lost, track=self._make_id(at), opened=False, rtp_port=0, rtcp_port=0)
+        parties = before.parties if before is not None else ()
+        if not recording.add_track(RecordedTrack(stream.track, stream.index, stream.label, parties)):
+            recording.problem("tracks_dropped", "more tracks than a recording can hold")
+        self.data.streams[stream.index] = stream
         return OpenTrack(stream.track, recording.id, stream.settings)
 
     def _update_stream(self, stream: OpenStream, step: PlannedStream, line: MediaLine) -> list[Action]:

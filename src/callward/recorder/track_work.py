@@ -50,8 +50,13 @@ class TrackWork:
             waiting = [action for more in found for action in more]
         return asked
 
-    async def attach(self, core: RecordingSession, listed: dict[str, ListedTrack], *, restarted: bool) -> list[Action]:
-        """After a connect: compare what the media process has with what the session thinks, and bring both together."""
+    async def attach(
+        self, core: RecordingSession, listed: dict[str, ListedTrack], *, restarted: bool, renew: bool
+    ) -> list[Action]:
+        """After a connect: compare what the media process has with what the session thinks, and bring both together.
+
+        `renew`: the client can be told other ports, so that a lost stream goes on in a new track.
+        """
         at = datetime.now(UTC)
         if restarted:
             core.media_restarted(at)
@@ -61,7 +66,7 @@ class TrackWork:
             if not stream.opened:
                 continue
             if known is None or known.state != "open":
-                actions += core.lost(stream.track, "the media process no longer has it open", at)
+                actions += core.lost(stream.track, "the media process no longer has it open", at, renew=renew)
                 continue
             changes = stream.settings.to_wire()
             del changes["rtcp_mux"]

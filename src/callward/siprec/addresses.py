@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 from callward.siprec.plain_text import clean
@@ -12,8 +13,16 @@ _NUMBER = re.compile(r"\+?[0-9][0-9*#]{0,31}|[*#][0-9*#]{1,31}")
 _SEPARATORS = re.compile(r"[\s().\-\u2010-\u2015\u00a0]")
 
 
+_MAX_USUAL = 128
+"""Characters of addresses that are remembered: a picture asks for each address many times."""
+
+
 def user_of(aor: str) -> str:
     """User part: percent-decoded, without scheme, parameters, password and host. Empty for an address without one."""
+    return _usual_user_of(aor) if len(aor) <= _MAX_USUAL else _user_of(aor)
+
+
+def _user_of(aor: str) -> str:
     text = clean(aor).strip()
     if "<" in text:
         text = text.rpartition("<")[2].partition(">")[0]
@@ -29,13 +38,23 @@ def user_of(aor: str) -> str:
     return clean(unquote(user, errors="replace"))
 
 
+_usual_user_of = lru_cache(maxsize=1024)(_user_of)
+
+
 def number_of(aor: str) -> str:
     """Digits with a leading + where there is one, without visual separators; empty when the user part is no number."""
+    return _usual_number_of(aor) if len(aor) <= _MAX_USUAL else _number_of(aor)
+
+
+def _number_of(aor: str) -> str:
     user = user_of(aor)
     if "@" not in aor and user.count(".") == 3 and not user.startswith("+"):
         return ""  # an IPv4 address without scheme
     number = _SEPARATORS.sub("", user)
     return number if _NUMBER.fullmatch(number) else ""
+
+
+_usual_number_of = lru_cache(maxsize=1024)(_number_of)
 
 
 def same_number(one: str, other: str) -> bool:

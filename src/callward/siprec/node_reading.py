@@ -17,8 +17,14 @@ def attribute(node: Node, *names: str) -> str:
     """The first attribute of these plain names that is not empty; earlier names win."""
     if not node.attributes:
         return ""
+    if len(node.attributes) == 1:
+        key, value = node.attributes[0]
+        return clean(value) if plain_name(key) in names else ""
     values = {plain_name(key): value for key, value in reversed(node.attributes)}
-    return next((value for name in names if (value := clean(values.get(name)))), "")
+    for name in names:
+        if name in values and (text := clean(values[name])):
+            return text
+    return ""
 
 
 class Spelling:

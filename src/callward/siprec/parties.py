@@ -101,7 +101,7 @@ def _best_name(names: tuple[NameId, ...]) -> NameId:
     best = next((name for name in names if name.aor), names[0])
     if not number_of(best.aor):
         best = next((name for name in names if number_of(name.aor)), best)
-    if not best.name:
+    if not best.name and len(names) > 1:
         best = replace(best, name=next((name.name for name in names if name.name), ""))
     return best
 
@@ -151,7 +151,10 @@ def _with_roles(parties: tuple[PictureParty, ...], hints: Hints) -> tuple[Pictur
         # The order of the document: clients describe the caller first.
         caller, called = 0, 1
     roles = {caller: Role.CALLER, called: Role.CALLED}
-    return tuple(replace(party, role=roles.get(index, Role.OTHER)) for index, party in enumerate(parties))
+    return tuple(
+        party if party.role is (role := roles.get(index, Role.OTHER)) else replace(party, role=role)
+        for index, party in enumerate(parties)
+    )
 
 
 def _find(parties: tuple[PictureParty, ...], told: str) -> int:
@@ -167,8 +170,12 @@ def _find(parties: tuple[PictureParty, ...], told: str) -> int:
 def _with_recorded(parties: tuple[PictureParty, ...], hints: Hints) -> tuple[PictureParty, ...]:
     if hints.recorded and hints.direction in ("in", "out") and not any(_is_recorded(party, hints) for party in parties):
         wanted = Role.CALLER if hints.direction == "out" else Role.CALLED
-        return tuple(replace(party, recorded=party.role is wanted) for party in parties)
-    return tuple(replace(party, recorded=_is_recorded(party, hints)) for party in parties)
+        return tuple(_recorded_or_not(party, party.role is wanted) for party in parties)
+    return tuple(_recorded_or_not(party, _is_recorded(party, hints)) for party in parties)
+
+
+def _recorded_or_not(party: PictureParty, recorded: bool) -> PictureParty:
+    return party if party.recorded is recorded else replace(party, recorded=recorded)
 
 
 def _is_recorded(party: PictureParty, hints: Hints) -> bool:

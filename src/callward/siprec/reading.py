@@ -239,10 +239,11 @@ class _Document:
         start: datetime | None = None
         end: datetime | None = None
         ended = False
-        for child in self._spelling.children(node, *_STARTS):
-            start = start or self._time(child)
-        for child in self._spelling.children(node, *_ENDS):
-            end, ended = end or self._time(child), True
+        for child in self._spelling.children(node, *_PERIODS):
+            if child.plain in _STARTS:
+                start = start or self._time(child)
+            else:
+                end, ended = end or self._time(child), True
         return Period(start, end, ended) if start or ended else NO_PERIOD
 
     def _time(self, node: Node) -> datetime | None:

@@ -110,7 +110,7 @@ def read_xml(body: bytes, charset: str = "") -> XmlReading:
     if root is None:
         return XmlReading(None, oddities)
     try:
-        return XmlReading(_node(root, 1), oddities)
+        return XmlReading(_node(root, root.tag if isinstance(root.tag, str) else "", 1), oddities)
     except _TooDeepError:
         return _refused("metadata_too_deep", f"elements are nested more than {MAX_DEPTH} deep", oddities)
 
@@ -197,21 +197,27 @@ def _plain_name(name: str) -> str:
 _usual_plain_name = lru_cache(maxsize=1024)(_plain_name)
 
 
-def _node(element: etree._Element, depth: int) -> Node:
+def _node(element: etree._Element, tag: str, depth: int) -> Node:
     if depth > MAX_DEPTH:
         raise _TooDeepError
-    tag = element.tag
     name, plain, namespace, prefix = _usual_names(tag) if len(tag) <= _MAX_USUAL_NAME else _names(tag)
     text = element.text or ""
-    children = []
-    for child in element:
-        if isinstance(child.tag, str):
-            children.append(_node(child, depth + 1))
-        if tail := child.tail:
-            text += tail
+    children: list[Node] = []
+    if len(element):
+        for child in element:
+            child_tag = child.tag
+            if isinstance(child_tag, str):  # not what stands for a reference to an entity
+                children.append(_node(child, child_tag, depth + 1))
+            if tail := child.tail:
+                text += tail
     items = element.items()
     attributes = tuple([(_local(key), str(value)) for key, value in items]) if items else ()
-    return Node(name, plain, namespace, prefix or element.prefix or "", attributes, text.strip(), tuple(children))
+    prefix = prefix or element.prefix or ""
+    return _make(Node, (name, plain, namespace, prefix, attributes, text.strip(), tuple(children)))
+
+
+_make = tuple.__new__
+"""As `Node(...)`, in a third of the time."""
 
 
 def _names(tag: str) -> tuple[str, str, str, str]:

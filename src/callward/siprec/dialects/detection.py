@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from callward.siprec.metadata import NAMESPACE, Extension, Metadata
@@ -78,6 +79,9 @@ _PRODUCT_NAMES = (
     ("genesys", ("genesys",)),
 )
 
+_EVERY_DIGIT = str.maketrans("123456789", "0" * 9)
+"""No name of a product has a digit in it."""
+
 _HEADER_SIGNS = (
     ("webex", ("x-cisco-webex", "x-webex")),
     ("broadworks", ("x-broadworks",)),
@@ -106,7 +110,7 @@ def _of_metadata(seen: Observation) -> str:
         if metadata.root.lower().replace("-", "_") == "recording_metadata" or "ns:siprec" in metadata.namespace.lower():
             return "broadworks"
         extensions = list(_all_extensions(metadata))
-        for vendor, is_sign in _EXTENSION_SIGNS:
+        for vendor, is_sign in _EXTENSION_SIGNS if extensions else ():
             if any(is_sign(extension) for extension in extensions):
                 return vendor
         if any("asbce@" in aor.lower() for aor in _aors(metadata)):
@@ -121,15 +125,10 @@ def _of_metadata(seen: Observation) -> str:
 def _of_signalling(seen: Observation) -> str:
     if "+sip-src" in seen.contact_parameters or "+sip-rec" in seen.contact_parameters:
         return "phrsite"
-    product = f"{seen.user_agent} {seen.sdp_session_name} {seen.headers.get('organization', '')}".lower()
-    origin = seen.sdp_origin.lower()
-    for vendor, names in _PRODUCT_NAMES:
-        if any(name in product for name in names):
-            return vendor
-    for vendor, names in _PRODUCT_NAMES:
-        if any(name.replace(" ", "") in origin for name in names if name != "cube"):
-            return vendor
-    for vendor, prefixes in _HEADER_SIGNS:
+    product = f"{seen.user_agent} {seen.sdp_session_name} {seen.headers.get('organization', '')}"
+    if vendor := _of_product(product) or _of_origin(seen.sdp_origin.translate(_EVERY_DIGIT)):
+        return vendor
+    for vendor, prefixes in _HEADER_SIGNS if seen.headers else ():
         if any(name.startswith(prefixes) for name in seen.headers):
             return vendor
     if "application/gtd" in seen.other_parts:
@@ -143,6 +142,21 @@ def _of_signalling(seen: Observation) -> str:
         return "avaya"
     if "src" in seen.contact_parameters and "siprec" not in seen.required:
         return "broadworks"
+    return ""
+
+
+@lru_cache(maxsize=512)  # a peer names itself in the same way in every call
+def _of_product(product: str) -> str:
+    product = product.lower()
+    return next((vendor for vendor, names in _PRODUCT_NAMES if any(name in product for name in names)), "")
+
+
+@lru_cache(maxsize=512)  # but for its digits an origin is mostly the same
+def _of_origin(origin: str) -> str:
+    origin = origin.lower()
+    for vendor, names in _PRODUCT_NAMES:
+        if any(name.replace(" ", "") in origin for name in names if name != "cube"):
+            return vendor
     return ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +15,13 @@ import pytest
 from callward.platform.database import Database
 from callward.platform.migrate import migrate
 from callward.platform.postgres import EmbeddedPostgres, locate
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the sockets of all processes that tests start in one short folder, which goes at the end."""
+    folder = tempfile.mkdtemp(prefix="callward-run-")
+    os.environ["XDG_RUNTIME_DIR"] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")

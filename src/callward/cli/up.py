@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import ipaddress
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -102,6 +103,7 @@ class _Machine:
         self.paths = paths
         self.supervisor = Supervisor(paths.runtime)
         self.stopping = asyncio.Event()
+        self.postgres: EmbeddedPostgres | None = None
 
     async def run(self, demo: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -124,6 +126,11 @@ class _Machine:
         finally:
             await server.close()
             await self.supervisor.stop()
+            for left in self.paths.runtime.glob("*.sock"):  # of the media process, and of children that were killed
+                left.unlink(missing_ok=True)
+            if self.postgres is not None:
+                self.postgres.remove_socket_folder()
+            shutil.rmtree(self.paths.runtime, ignore_errors=True)
 
     async def _start(self, demo: bool) -> None:
         url = await self._start_database()
@@ -149,7 +156,7 @@ class _Machine:
         own = self.settings.database.url
         if own is not None:
             return own.get_secret_value()
-        server: EmbeddedPostgres = await asyncio.to_thread(locate, self.settings.data)
+        self.postgres = server = await asyncio.to_thread(locate, self.settings.data)
         child = self.supervisor.add(
             ChildSpec(
                 "postgres",

@@ -209,8 +209,8 @@ class SipClient:
         lines += [f"Content-Length: {len(body.encode())}", "", body]
         return "\r\n".join(lines)
 
-    async def ask(self, method: str, **parts: object) -> Answer:
-        """Send a request and wait for its final answer; an INVITE's 2xx is acknowledged."""
+    async def ask(self, method: str, *, answer_sdp: str = "", **parts: object) -> Answer:
+        """Send a request and wait for its final answer; an INVITE's 2xx is acknowledged, with `answer_sdp` where it had the offer."""
         text = self.request(method, **parts)  # type: ignore[arg-type]
         cseq = re.search(r"(?m)^CSeq: (\d+)", text)
         assert cseq is not None
@@ -223,7 +223,7 @@ class SipClient:
                 if answer.status < 300:
                     self._learn(answer)
                     if method == "INVITE":
-                        self._send(self.request("ACK", cseq=int(cseq.group(1))))
+                        self._send(self.request("ACK", sdp=answer_sdp, cseq=int(cseq.group(1))))
                 elif method == "INVITE":
                     self._send(self.request("ACK", cseq=int(cseq.group(1)), branch=""))
                 return answer

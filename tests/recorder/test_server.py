@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
+import re
 import signal
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from callward.journal import Cursor, JournalReader
+from callward.provisioning.snapshot import Peer, Snapshot, host_key, write_snapshot
 from callward.records.events import RecordingEnded, RecordingStarted, RecordingUpdated, SystemEvent
 from tests.peers.sip_client import Party, SipClient, metadata, offer
 from tests.recorder.recorder_process import Pair, free_port
@@ -62,7 +66,7 @@ class Talker:
         self._task = asyncio.create_task(self._talk())
 
     async def negotiate(self, method: str, *, direction: str = "sendonly", rs_metadata: str = "") -> None:
-        ports = [socket.get_extra_info("sockname")[1] for socket in self._sockets]
+        ports = [sending.get_extra_info("sockname")[1] for sending in self._sockets]
         answer = await self.sip.ask(method, sdp=offer(ports, direction=direction), rs_metadata=rs_metadata)
         assert answer.status == 200, answer.text
         self._ports = answer.media_ports
@@ -70,9 +74,9 @@ class Talker:
     async def _talk(self) -> None:
         number = 0
         while True:
-            for stream, socket in enumerate(self._sockets):
+            for stream, sending in enumerate(self._sockets):
                 header = bytes([0x80, 8]) + number.to_bytes(2, "big") + (number * 160).to_bytes(4, "big")
-                socket.sendto(
+                sending.sendto(
                     header + bytes([0, 0, 0, stream + 1]) + bytes([stream + 1]) * 160,
                     ("127.0.0.1", self._ports[stream]),
                 )
@@ -95,8 +99,8 @@ class Talker:
 
     async def close(self) -> None:
         self.silence()
-        for socket in self._sockets:
-            socket.close()
+        for sending in self._sockets:
+            sending.close()
         await self.sip.close()
 
 
@@ -248,6 +252,111 @@ async def test_odd_metadata_costs_no_audio(pair: Pair) -> None:
         await asyncio.sleep(0.05)
     assert "odd_metadata" in {problem.code for problem in found[-1].problems}
     assert found[-1].metadata[0].body_base64
+
+
+async def test_s41_metadata_that_policy_drops_is_nowhere_in_the_journal(tmp_path: Path) -> None:
+    names = {"CALLWARD_RECORDER__METADATA_DROP": "nameID/name", "CALLWARD_RECORDER__METADATA_MASK": "nameID/@aor"}
+    secret = Party("sip:hidden-address@example.com", "Hidden Name", "1")
+    async with own_pair(tmp_path, 28_400, **names) as pair:
+        client = SipClient("127.0.0.1", pair.sip_port, "TCP")
+        await client.connect()
+        document = metadata("dropped", [secret, BOB])
+        try:
+            answer = await client.ask("INVITE", sdp=offer([free_port(), free_port()]), rs_metadata=document)
+            assert answer.status == 200
+            assert (await client.ask("UPDATE", rs_metadata=document)).status == 200
+            assert (await client.ask("BYE", rs_metadata=document)).status == 200
+        finally:
+            await client.close()
+        [ended] = await pair.ended(of="dropped")
+        assert {(party.name, party.aor) for party in ended.calls[0].parties} == {("", "***")}
+        journaled = b"".join(record.payload for record in JournalReader(pair.journal, kinds=(0, 1)).read(1_000_000))
+        plain = journaled + b"".join(
+            base64.b64decode(found) for found in re.findall(rb"[A-Za-z0-9+/]{40,}={0,2}", journaled)
+        )
+        assert b"dropped" in plain
+        for text in (b"hidden-address", b"Hidden Name"):
+            assert text not in plain
+
+
+def _bound(taken: socket.socket, port: int) -> bool:
+    with contextlib.suppress(OSError):
+        taken.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
+async def test_a_lost_port_is_told_to_the_client_as_another_one(tmp_path: Path) -> None:
+    """While the media process was dead somebody else took the port: a re-INVITE of ours names a new one."""
+    async with own_pair(tmp_path, 32_000) as pair, talking(pair, call="moved") as talker:
+        await talker.talk(0.3)
+        pair.kill("media")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            async with asyncio.timeout(5):
+                # io_uring gives a dead process's sockets back a little later
+                while not _bound(taken, talker._ports[0]):
+                    await asyncio.sleep(0.01)
+            pair.start("media")
+            async with asyncio.timeout(10):
+                while not any(text.startswith("INVITE") for text in talker.sip.requests):
+                    await asyncio.sleep(0.05)
+        [offered] = [text for text in talker.sip.requests if text.startswith("INVITE")]
+        ports = [int(port) for port in re.findall(r"(?m)^m=audio (\d+) ", offered)]
+        assert ports[0] not in (0, talker._ports[0])
+        assert ports[1] == talker._ports[1]
+        talker._ports = ports
+        await pair.until_able()
+        await talker.talk(0.5)
+        await talker.end()
+        [ended] = await pair.ended(of="moved")
+        assert "track_lost" in {problem.code for problem in ended.problems}
+        assert len(ended.tracks) == 3
+        assert pair.extract(ended.tracks[2].track).packets
+
+
+async def test_s33_a_late_offer_is_answered_in_the_ack_or_the_session_ends(tmp_path: Path) -> None:
+    """CUCM's built-in bridge: INVITE without offer, ours in the 200, the client's answer in its ACK."""
+    peer = Peer(id="cucm", name="cucm", addresses=("127.0.0.0/8",), dialect="cisco-network")
+    async with own_pair(tmp_path, 28_800) as pair:
+        keys, folder = pair.folder / "var" / "keys", pair.folder / "var" / "snapshot"
+        write_snapshot(folder, Snapshot(number=1, peers=(peer,)), host_key(keys))
+        await asyncio.sleep(1.5)  # the recorder looks once a second
+        client = SipClient("127.0.0.1", pair.sip_port, "TCP")
+        silent = SipClient("127.0.0.1", pair.sip_port, "TCP")
+        loop = asyncio.get_running_loop()
+        sender, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+        stranger, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.2", 0))
+        await client.connect()
+        await silent.connect()
+        try:
+            port = sender.get_extra_info("sockname")[1]
+            answer = await client.ask("INVITE", answer_sdp=offer([port]))
+            assert answer.status == 200
+            assert answer.directions == ["recvonly"]
+            assert {"PCMU/8000", "PCMA/8000", "G722/8000", "opus/48000/2", "telephone-event/8000"} <= set(
+                re.findall(r"(?m)^a=rtpmap:\d+ (\S+)", answer.body)
+            )
+            await asyncio.sleep(0.2)  # the ACK is taken in
+            for number in range(30):
+                packet = bytes([0x80, 8]) + number.to_bytes(2, "big") + (number * 160).to_bytes(4, "big") + bytes(164)
+                sender.sendto(packet, ("127.0.0.1", answer.media_ports[0]))
+                stranger.sendto(packet[:2] + bytes(6) + bytes([9] * 164), ("127.0.0.1", answer.media_ports[0]))
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.2)
+            assert (await client.ask("BYE")).status == 200
+            assert (await silent.ask("INVITE")).status == 200
+            async with asyncio.timeout(5):
+                while not any(text.startswith("BYE") for text in silent.requests):
+                    await asyncio.sleep(0.05)
+        finally:
+            sender.close()
+            stranger.close()
+            await client.close()
+            await silent.close()
+        [ended] = [event for event in await pair.ended() if event.why == "bye"]
+        track = pair.extract(ended.tracks[0].track)
+        assert len(track.packets) == 30
+        assert track.header["stats"]["stranger"] == 30
 
 
 async def test_tls_is_spoken_with_a_certificate_made_for_loopback(pair: Pair) -> None:

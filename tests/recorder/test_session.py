@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from callward.media.protocol import TrackSettings
+from callward.recorder import negotiation
 from callward.recorder.actions import CloseTrack, DiscardTrack, OpenTrack, RequestSnapshot, RotateTrack, UpdateTrack
 from callward.recorder.session_data import from_json, to_json
 from callward.records.events import RecordingEnded, RecordingStarted, RecordingUpdated
@@ -439,6 +440,36 @@ def test_a_track_that_the_media_process_lost_is_flagged_and_kept() -> None:
     [ended] = world.of(RecordingEnded)
     assert len(ended.tracks) == 2
     assert "track_lost" in {problem.code for problem in ended.problems}
+
+
+def test_a_lost_stream_goes_on_in_a_further_track_when_the_client_can_be_told_its_port() -> None:
+    world = begun()
+    track = next(iter(world.open))
+    before = world.core.local_streams()
+    parties = next(iter(world.core.data.recordings.values())).tracks[0].parties
+    world.work(world.core.lost(track, "its socket is gone", world.at, renew=True))
+    after = world.core.local_streams()
+    assert after.keys() == before.keys()
+    assert after[0].rtp_port != before[0].rtp_port
+    assert after[1] == before[1]
+    world.bye()
+    [ended] = world.of(RecordingEnded)
+    assert len(ended.tracks) == 3
+    assert list(parties) == ended.tracks[2].parties
+    assert "track_lost" in {problem.code for problem in ended.problems}
+
+
+def test_s08_our_own_offer_has_the_ports_of_now_and_no_further_stream() -> None:
+    world = World()
+    answer = world.offer("INVITE", sdp("1:sendonly", "2:sendonly"), CALL_A)
+    track = next(iter(world.open))
+    world.work(world.core.lost(track, "its socket is gone", world.at, renew=True))
+    local = world.core.local_streams()
+    offer = negotiation.own_offer(answer, local, address="127.0.0.1", session_id="1", version=2)
+    assert [media.port for media in offer.media] == [local[0].rtp_port, local[1].rtp_port]
+    assert [media.label for media in offer.media] == ["1", "2"]
+    without = negotiation.own_offer(answer, {1: local[1]}, address="127.0.0.1", session_id="1", version=3)
+    assert [media.port for media in without.media] == [0, local[1].rtp_port]
 
 
 def test_settings_of_a_track_never_print_keys() -> None:

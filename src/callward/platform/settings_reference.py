@@ -41,7 +41,7 @@ def _table(section: str, model: type[BaseModel]) -> list[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             continue
         variable = ENVIRONMENT_PREFIX + "__".join(part.upper() for part in (section, name) if part)
-        default = "" if field.default is None else f"`{field.default}`"
+        default = "" if field.default is None or field.default == () else f"`{field.default}`"
         lines.append(f"| `{name}` | `{variable}` | {_values(field)} | {default} | {field.description or ''} |")
     return lines
 
@@ -65,6 +65,8 @@ def _type_name(annotation: Any) -> str:
     arguments = get_args(annotation)
     if str(get_origin(annotation)) == "typing.Literal":
         return " or ".join(f"`{a}`" for a in arguments)
+    if get_origin(annotation) is tuple:
+        return "list of texts (in the environment: with commas between)"
     if arguments:
         return _type_name(next(a for a in arguments if a is not type(None)))
     return {"int": "number", "str": "text", "Path": "path", "SecretStr": "secret text", "bool": "true or false"}.get(

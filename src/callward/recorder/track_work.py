@@ -65,7 +65,7 @@ class TrackWork:
             known = listed.get(stream.track)
             if not stream.opened:
                 continue
-            if known is None or known.state != "open":
+            if (known is None or known.state != "open") and not await self._has_open(stream.track):
                 actions += core.lost(stream.track, "the media process no longer has it open", at, renew=renew)
                 continue
             changes = stream.settings.to_wire()
@@ -80,6 +80,13 @@ class TrackWork:
                 if not item.closed and item.track not in streams and item.track not in waiting:
                     actions.append(CloseTrack(item.track))
         return actions
+
+    async def _has_open(self, track: str) -> bool:
+        """Whether a track is open after all: it was opened while the list was on its way."""
+        try:
+            return (await self.media.track_stats(track)).get("state") in ("recording", "paused")
+        except MediaRefusedError:
+            return False
 
     async def _one(self, core: RecordingSession, action: Action) -> Iterable[Action]:
         match action:

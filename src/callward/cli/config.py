@@ -42,7 +42,8 @@ def _plain(model: BaseModel, secrets: bool) -> dict[str, Any]:
         elif isinstance(value, SecretStr):
             values[name] = value.get_secret_value() if secrets else "(hidden)"
         else:
-            values[name] = value if value is None or isinstance(value, bool | int | float) else str(value)
+            plain = value is None or isinstance(value, bool | int | float | tuple)
+            values[name] = value if plain else str(value)
     return values
 
 

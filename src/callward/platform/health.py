@@ -51,12 +51,14 @@ class HealthServer:
     report: Callable[[], Awaitable[dict[str, object]]]
     metrics: MetricsSource = own_metrics
     _servers: list[asyncio.Server] = field(default_factory=list)
+    _paths: list[Path] = field(default_factory=list)
     _open: int = 0
 
     async def listen_unix(self, path: Path) -> None:
         """Listen on a unix socket (mode 0600)."""
         path.unlink(missing_ok=True)
         self._servers.append(await asyncio.start_unix_server(self._serve, str(path)))
+        self._paths.append(path)
         path.chmod(0o600)
 
     async def listen_tcp(self, host: str, port: int) -> None:
@@ -64,9 +66,11 @@ class HealthServer:
         self._servers.append(await asyncio.start_server(self._serve, host, port))
 
     async def close(self) -> None:
-        """Stop listening."""
+        """Stop listening; the socket files go too."""
         for server in self._servers:
             server.close()
+        for path in self._paths:
+            path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._open >= CONNECTIONS_MAX:

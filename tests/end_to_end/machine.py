@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,11 @@ import psutil
 START_TIMEOUT_S = 90.0
 FIRST_USER = "admin.admin"
 NEW_PASSWORD = "a-long-password-of-the-tests-7"
+
+
+def rtp_port(number: int) -> int:
+    """An RTP port for this process: tests run side by side (pytest-xdist) have ports of their own."""
+    return number + 10_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -51,8 +58,8 @@ class Machine:
             "CALLWARD_RECORDER__SIP_PORT": str(self.sip_port),
             "CALLWARD_RECORDER__TLS_PORT": str(self.tls_port),
             "CALLWARD_METRICS__PORT": str(self.metrics_port),
-            "CALLWARD_MEDIA__PORT_MIN": str(rtp_from),
-            "CALLWARD_MEDIA__PORT_MAX": str(rtp_from + 998),
+            "CALLWARD_MEDIA__PORT_MIN": str(rtp_port(rtp_from)),
+            "CALLWARD_MEDIA__PORT_MAX": str(rtp_port(rtp_from) + 998),
             "CALLWARD_MEDIA__SEGMENT_BYTES": str(8 << 20),
             "CALLWARD_MEDIA__DISK_RESERVE_BYTES": str(64 << 20),
             "CALLWARD_LOG__FORMAT": "json",
@@ -147,9 +154,13 @@ class Machine:
         assert done.returncode == 0, f"callward {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
-    def provision(self, *arguments: str) -> None:
-        """A command that changes peers or organisations; waits until the recorder works by it."""
-        self.command(*arguments)
+    def provision(self, *commands: str) -> None:
+        """Commands that change peers or organisations, side by side; waits until the recorder works by them.
+
+        Each is one string, as a shell would take it.
+        """
+        with ThreadPoolExecutor(len(commands)) as threads:
+            list(threads.map(lambda line: self.command(*shlex.split(line)), commands))
         number = json.loads((self.data / "snapshot" / "current.json").read_text())["number"]
 
         def in_force() -> bool:

@@ -24,6 +24,8 @@ from tests.peers.rtp import RtpSender, pieces, play_payloads
 pytestmark = pytest.mark.end_to_end
 
 SECONDS = 1.6
+NETWORK = "127.0.1.200"
+"""The peer with a profile."""
 CODECS = {8: linear_to_alaw, 0: linear_to_ulaw}
 
 
@@ -78,23 +80,19 @@ class Sent:
 @pytest.fixture(scope="module")
 def sent(machine: Machine) -> dict[str, Sent]:
     """All dialects side by side, each from an address of its own."""
-    network = "127.0.1.200/32"
-    machine.provision(
-        "peer", "add", "cisco-network", "--organisation", "main", "--address", network, "--dialect", "cisco-network"
-    )
+    machine.provision(f"peer add cisco-network --organisation main --address {NETWORK}/32 --dialect cisco-network")
     sources = itertools.count(1)
 
     async def all_of_them() -> list[Sent]:
         calls = (
-            _place(machine, dialect, "127.0.1.200" if dialect.network else f"127.0.1.{next(sources)}")
-            for dialect in DIALECTS
+            _place(machine, dialect, NETWORK if dialect.network else f"127.0.1.{next(sources)}") for dialect in DIALECTS
         )
         return await asyncio.gather(*calls)
 
     try:
         found = asyncio.run(all_of_them())
     finally:
-        machine.provision("peer", "remove", "cisco-network")
+        machine.provision("peer remove cisco-network")
     return {dialect.sample: one for dialect, one in zip(DIALECTS, found, strict=True)}
 
 

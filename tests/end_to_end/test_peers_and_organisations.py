@@ -28,19 +28,17 @@ BELL_SBC = "sbc.example"
 @pytest.fixture(scope="module")
 def known(machine: Machine) -> Iterator[dict[str, str]]:
     """Two more organisations, a carrier that sends calls of both, and addresses that are not on the list; ids by code."""
-    machine.provision("organisation", "add", "acme", "Acme Bank", "--group-id", "Acme-Group", "--number", ACME_NUMBER)
-    machine.provision("organisation", "add", "bell", "Bell and Co", "--group-id", "bell-group")
-    machine.provision("peer", "add", "operator", "--address", CARRIER)
-    machine.provision("peer", "add", "near", "--organisation", "main", "--address", "127.0.0.0/9")
-    machine.provision("peer", "add", "sbc-by-tls", "--organisation", "bell", "--certificate", BELL_SBC)
-    machine.provision("peer", "remove", "loopback")
+    machine.provision(
+        f"organisation add acme 'Acme Bank' --group-id Acme-Group --number {ACME_NUMBER}",
+        "organisation add bell 'Bell and Co' --group-id bell-group",
+        f"peer add operator --address {CARRIER}",
+        "peer add near --organisation main --address 127.0.0.0/9",
+    )
+    machine.provision(f"peer add sbc-by-tls --organisation bell --certificate {BELL_SBC}", "peer remove loopback")
     found = json.loads(machine.command("organisation", "list", "--json"))
     yield {one["code"]: one["id"] for one in found}
-    machine.provision(
-        "peer", "add", "loopback", "--organisation", "main", "--address", "127.0.0.0/8", "--address", "::1/128"
-    )
-    for name in ("operator", "near", "sbc-by-tls"):
-        machine.provision("peer", "remove", name)
+    machine.provision("peer add loopback --organisation main --address 127.0.0.0/8 --address ::1/128")
+    machine.provision("peer remove operator", "peer remove near", "peer remove sbc-by-tls")
 
 
 async def test_f8_a_carriers_calls_go_to_the_organisation_that_group_id_or_number_selects(

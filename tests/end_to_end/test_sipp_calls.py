@@ -43,11 +43,11 @@ def placed(machine: Machine, authority: Authority, tmp_path_factory: pytest.Temp
         )
         return dict(zip(("udp", "tcp", "parallel", "persistent", "tls", *names), found, strict=True))
 
-    machine.provision("peer", "add", "sipp-by-tls", "--organisation", "main", "--certificate", "sipp.example")
+    machine.provision("peer add sipp-by-tls --organisation main --certificate sipp.example")
     try:
         return asyncio.run(all_of_them())
     finally:
-        machine.provision("peer", "remove", "sipp-by-tls")
+        machine.provision("peer remove sipp-by-tls")
 
 
 def finished(browser: Browser, calls: SippCalls, count: int = 1) -> list[dict[str, Any]]:

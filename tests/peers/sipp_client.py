@@ -15,8 +15,9 @@ from tests.peers.audio import linear_to_alaw, tone
 SCENARIOS = Path(__file__).parent / "sipp"
 TONE_HZ = 440.0
 """What is heard on the stream on which a scenario plays audio."""
-_MEDIA_PORTS = itertools.cycle(range(31_000, 31_900, 12))
-"""Below the ports that the kernel gives to others."""
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_MEDIA_PORTS = itertools.cycle(range(31_000 + 600 * _WORKER, 31_600 + 600 * _WORKER, 12))
+"""Below the ports that the kernel gives to others; those of each process that tests side by side are its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,8 +126,6 @@ class _Machine:
         finally:
             await server.close()
             await self.supervisor.stop()
-            for left in self.paths.runtime.glob("*.sock"):  # of the media process, and of children that were killed
-                left.unlink(missing_ok=True)
             if self.postgres is not None:
                 self.postgres.remove_socket_folder()
             shutil.rmtree(self.paths.runtime, ignore_errors=True)

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -26,9 +27,21 @@ _ports = itertools.count(0)
 _ids = itertools.count(1)
 
 
+# Stored descriptors get numbers from here on, so that the ones below stay free for the hand-over.
+STORED_FROM = 3_000
+
+
 def binary() -> str:
     """The program under test: CALLWARD_MEDIA_BINARY, else the one installed beside the interpreter."""
     return os.environ.get("CALLWARD_MEDIA_BINARY") or str(Path(sys.executable).parent / "callward-media")
+
+
+def faulty_binary() -> str:
+    """The same program with planted faults (scripts/build-faults): `CALLWARD_FAULT` says which."""
+    rust = Path(__file__).resolve().parents[2] / "rust"
+    path = Path(os.environ.get("CARGO_TARGET_DIR", rust / "target")) / "faults" / "callward-media"
+    assert os.access(path, os.X_OK), f"{path} is missing: run scripts/build-faults (make test does)"
+    return str(path)
 
 
 def new_id() -> str:
@@ -36,6 +49,26 @@ def new_id() -> str:
     number = (int(time.time() * 1000) << 80) | (os.getpid() << 32) | next(_ids)
     alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
     return "".join(alphabet[(number >> (5 * place)) & 31] for place in range(25, -1, -1))
+
+
+def opening(track: str, **changes: Any) -> dict[str, Any]:
+    """The fields of `open_track` for a PCMA stream."""
+    return {
+        "track": track,
+        "session": new_id(),
+        "address": HOME,
+        "payload_types": [
+            {"payload_type": 8, "codec": "PCMA", "clock_hz": 8000, "channels": 1, "fmtp": ""},
+            {"payload_type": 101, "codec": "telephone-event", "clock_hz": 8000, "channels": 1, "fmtp": "0-16"},
+        ],
+        "remote": None,
+        "rtcp_mux": False,
+        "srtp": None,
+        "srtp_send": None,
+        "state": "recording",
+        "source_check": "strict",
+        "meta": {"label": "1"},
+    } | changes
 
 
 class MediaClient:
@@ -96,22 +129,7 @@ class MediaClient:
     def open(self, **fields: Any) -> tuple[str, int]:
         """Opens a PCMA track; returns its id and RTP port."""
         track = fields.pop("track", None) or new_id()
-        fields = {
-            "session": new_id(),
-            "address": HOME,
-            "payload_types": [
-                {"payload_type": 8, "codec": "PCMA", "clock_hz": 8000, "channels": 1, "fmtp": ""},
-                {"payload_type": 101, "codec": "telephone-event", "clock_hz": 8000, "channels": 1, "fmtp": "0-16"},
-            ],
-            "remote": None,
-            "rtcp_mux": False,
-            "srtp": None,
-            "srtp_send": None,
-            "state": "recording",
-            "source_check": "strict",
-            "meta": {"label": "1"},
-        } | fields
-        reply = self.ask("open_track", track=track, **fields)
+        reply = self.ask("open_track", **opening(track, **fields))
         assert reply["rtcp_port"] == reply["rtp_port"] + 1
         return track, reply["rtp_port"]
 
@@ -228,6 +246,8 @@ class ServiceManager:
     """Keeps the descriptors that the process stores (sd_notify), as systemd and `callward up` do."""
 
     def __init__(self, folder: Path) -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 1 << 16, hard))
         self.path = folder / "notify"
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
@@ -246,12 +266,16 @@ class ServiceManager:
             fields = dict(line.split("=", 1) for line in text.decode().splitlines() if "=" in line)
             if "FDSTORE" in fields:
                 for descriptor in descriptors:
-                    # High numbers, so that the low ones stay free for the hand-over.
-                    high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 500)
+                    high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STORED_FROM)
                     os.close(descriptor)
                     self.stored[fields["FDNAME"]] = high
             if fields.get("READY") == "1":
                 self.ready.set()
+
+    def forget(self, name: str) -> None:
+        """What a power loss does to a descriptor."""
+        with contextlib.suppress(KeyError):
+            os.close(self.stored.pop(name))
 
     def close(self) -> None:
         self.socket.shutdown(socket.SHUT_RDWR)
@@ -285,6 +309,8 @@ class MediaProcess:
         self.config |= {"port_min": first, "port_max": first + ports - 1} | config
         self.pid: int | None = None
         self.log = folder / "log"
+        self.program = binary()
+        self.environment: dict[str, str] = {}
 
     @property
     def control(self) -> Path:
@@ -294,6 +320,7 @@ class MediaProcess:
         file = self.folder / "media.json"
         file.write_text(json.dumps(self.config))
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("LISTEN_", "NOTIFY_"))}
+        environment |= self.environment
         log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, log, 2)]
         if manager is not None:
@@ -303,7 +330,7 @@ class MediaProcess:
             environment["LISTEN_FDS"] = str(len(stored))
             environment["LISTEN_FDNAMES"] = ":".join(name for name, _ in stored)
             actions += [(os.POSIX_SPAWN_DUP2, descriptor, 3 + at) for at, (_, descriptor) in enumerate(stored)]
-        command = ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@"', binary(), "serve", "--config", str(file)]
+        command = ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$0" "$@"', self.program, "serve", "--config", str(file)]
         self.pid = os.posix_spawn("/bin/sh", command, environment, file_actions=actions)
         os.close(log)
         return self.connect()
@@ -335,6 +362,11 @@ class MediaProcess:
         """Ends it with SIGTERM; returns the exit code."""
         assert self.pid is not None
         os.kill(self.pid, signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Waits for its end; returns the exit code, negative for a signal."""
+        assert self.pid is not None
         deadline = time.monotonic() + 10
         while True:
             gone, status = os.waitpid(self.pid, os.WNOHANG)
@@ -345,7 +377,7 @@ class MediaProcess:
             time.sleep(0.005)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([binary(), *arguments], capture_output=True, text=True, timeout=20)
+        return subprocess.run([self.program, *arguments], capture_output=True, text=True, timeout=20)
 
     def extract(self, track: str, *, partial: bool = False) -> Extracted:
         output = self.folder / f"{track}.cwtrack"

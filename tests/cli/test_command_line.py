@@ -109,3 +109,9 @@ def test_up_names_a_port_that_is_taken(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"port {port} on 127.0.0.1 (portal)" in done.stderr
     assert "CALLWARD_PORTAL__PORT" in done.stderr
+
+
+def test_the_reference_page_is_the_one_that_the_command_tree_makes() -> None:
+    script = Path(__file__).parents[2] / "scripts" / "make-command-reference"
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

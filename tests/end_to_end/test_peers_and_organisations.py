@@ -8,6 +8,7 @@ import secrets
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ async def test_f8_a_carriers_calls_go_to_the_organisation_that_group_id_or_numbe
     machine: Machine, browser: Browser, known: dict[str, str]
 ) -> None:
 
-    async def one(**what: str) -> str:
+    async def one(**what: Any) -> str:
         async with recorded_session(machine, source=CARRIER, **what) as session:
             await session.speak(0.5)
             await session.hang_up()

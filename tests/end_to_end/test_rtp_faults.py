@@ -22,6 +22,7 @@ from tests.end_to_end.test_recorded_calls import codes, ready
 from tests.peers.audio import linear_to_alaw, read_wav, tone, tone_level
 from tests.peers.fault_relay import FaultRelay, Faults
 from tests.peers.rtp import RtpSender, pieces, play_payloads
+from tests.peers.srtp import SUITE, SrtpSender
 
 pytestmark = pytest.mark.end_to_end
 
@@ -150,6 +151,36 @@ async def test_fault_15_garbage_and_truncated_packets_cost_nothing(machine: Mach
     assert_own_tones(browser.download(call), 2.0, tolerance_s=0.05)
     for channel in (0, 1):
         assert media_stats(call, channel)["media"]["malformed"] >= 50
+
+
+async def test_fault_15_invalid_srtp_cannot_end_or_change_a_call(machine: Machine, browser: Browser) -> None:
+    keys = [SrtpSender(), SrtpSender()]
+
+    def secured(sdp: str) -> str:
+        head, *media = sdp.replace("RTP/AVP", "RTP/SAVP").split("m=audio")
+        return head + "".join(f"m=audio{part}{key.crypto}\r\n" for part, key in zip(media, keys, strict=True))
+
+    async with recorded_session(machine, change_sdp=secured) as session:
+        assert session.answer.body.count(f" {SUITE} inline:") == 2
+        payloads = [pieces(linear_to_alaw(tone(f, 2.0))) for f in TONES_HZ]
+        now = asyncio.get_running_loop().time
+        begun = now()
+        for number in range(100):
+            for sender, key, payload in zip(session.senders, keys, payloads, strict=True):
+                plain = sender.packet(payload[number])
+                true = key.protect(plain)
+                sender.send(plain)
+                sender.send(plain + secrets.token_bytes(10))
+                sender.send(true[:-1] + bytes([true[-1] ^ 1]))
+                sender.send(true[:20])
+                sender.send(true)
+            await asyncio.sleep(max(0.0, begun + (number + 1) * 0.02 - now()))
+        call = await finish(session, browser)
+    assert_own_tones(browser.download(call), 2.0, tolerance_s=0.05)
+    for channel in (0, 1):
+        media = media_stats(call, channel)["media"]
+        assert (media["packets"], media["lost"]) == (100, 0)
+        assert media["bad_srtp"] >= 300, "each bad packet is counted and none ends the call"
 
 
 async def test_a_codec_that_nobody_knows_is_kept_raw_and_flagged(machine: Machine, browser: Browser) -> None:

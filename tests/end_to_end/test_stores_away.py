@@ -6,6 +6,7 @@ One machine on an external database and S3, with its data on a disk of its own t
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import subprocess
 from collections.abc import Iterator
@@ -121,6 +122,10 @@ async def test_fault_10_the_database_is_away_at_the_start_in_the_middle_and_at_t
         await asyncio.to_thread(once, browser, call.extra["caller"], seconds)
 
 
+def _asked_since(s3: S3Server, refused: int) -> bool:
+    return s3.refused > refused
+
+
 async def test_fault_9_the_object_store_is_away_slow_or_lies(machine: Machine, browser: Browser, s3: S3Server) -> None:
     async def one(seconds: float) -> str:
         async with recorded_session(machine) as session:
@@ -134,9 +139,8 @@ async def test_fault_9_the_object_store_is_away_slow_or_lies(machine: Machine, b
         s3.mode, before = mode, s3.refused
         callers.append(await one(0.6))
         if mode != "slow":
-            await asyncio.to_thread(
-                wait_until, lambda before=before: s3.refused > before, f"the store was asked: {mode}"
-            )
+            asked = functools.partial(_asked_since, s3, before)
+            await asyncio.to_thread(wait_until, asked, f"the store was asked: {mode}")
             states = {c["caller_number"]: c["state"] for c in browser.conversations()}
             assert states.get(callers[-1]) != "ready", f"believed a store that {mode}"
     s3.mode = "well"

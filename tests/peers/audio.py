@@ -20,7 +20,7 @@ def linear_to_alaw(samples: NDArray[np.int16]) -> bytes:
     magnitude = np.minimum(np.where(pcm >= 0, pcm, -pcm - 1) >> 3, 4095)
     exponent = np.maximum(0, np.floor(np.log2(np.maximum(magnitude, 1))).astype(np.int32) - 4)
     mantissa = np.where(exponent == 0, magnitude >> 1, magnitude >> exponent) & 0x0F
-    return ((sign | (exponent << 4) | mantissa) ^ 0x55).astype(np.uint8).tobytes()
+    return bytes(((sign | (exponent << 4) | mantissa) ^ 0x55).astype(np.uint8))
 
 
 def linear_to_ulaw(samples: NDArray[np.int16]) -> bytes:
@@ -30,7 +30,7 @@ def linear_to_ulaw(samples: NDArray[np.int16]) -> bytes:
     magnitude = np.minimum(np.abs(pcm), 32635) + 132
     exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
     mantissa = (magnitude >> (exponent + 3)) & 0x0F
-    return ((0x7F - ((exponent << 4) | mantissa)) | sign).astype(np.uint8).tobytes()
+    return bytes(((0x7F - ((exponent << 4) | mantissa)) | sign).astype(np.uint8))
 
 
 def opus_packets(samples: NDArray[np.int16]) -> list[bytes]:

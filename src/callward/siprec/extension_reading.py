@@ -45,6 +45,8 @@ class ExtensionBudget:
 
 def attach_by_parent(metadata: Metadata) -> Metadata:
     """Moves `<extensiondata parent="id">` of the recording level to the element it names (the form before the RFC: Oracle, BroadWorks)."""
+    if not metadata.extensions:
+        return metadata
     by_parent: dict[str, list[Extension]] = {}
     own: list[Extension] = []
     known = {

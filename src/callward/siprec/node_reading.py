@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from callward.siprec.plain_text import clean
-from callward.siprec.untrusted_xml import Node, plain_name
+from callward.siprec.untrusted_xml import Node
 
 RECORDING_NAMESPACES = ("urn:ietf:params:xml:ns:recording", "urn:ietf:params:xml:ns:siprec")
 """With or without `:1` (RFC 7865 has it; Oracle, Ribbon and AudioCodes leave it out), and the one of BroadWorks."""
@@ -15,15 +15,10 @@ def is_recording_namespace(namespace: str) -> bool:
 
 def attribute(node: Node, *names: str) -> str:
     """The first attribute of these plain names that is not empty; earlier names win."""
-    if not node.attributes:
-        return ""
-    if len(node.attributes) == 1:
-        key, value = node.attributes[0]
-        return clean(value) if plain_name(key) in names else ""
-    values = {plain_name(key): value for key, value in reversed(node.attributes)}
-    for name in names:
-        if name in values and (text := clean(values[name])):
-            return text
+    if values := node.values:
+        for name in names:
+            if name in values and (text := clean(values[name])):
+                return text
     return ""
 
 

@@ -12,6 +12,7 @@ from typing import TypedDict
 from callward.sip.address import NameAddr, parse_address, parse_addresses
 from callward.sip.cseq import parse_cseq
 from callward.sip.headers import Headers
+from callward.sip.media_type import MediaType
 from callward.sip.message import ParseFailure, Request, Response
 from callward.sip.multipart import parse_with_defects
 from callward.sip.sdp import SdpFailure, SessionDescription
@@ -109,25 +110,46 @@ class Observation:
 
 def observe(message: Request | Response | ParseFailure) -> Observation:
     """Reads a SIP message. Of one that the SIP layer refused only the headers that could be read are there. Never raises."""
+    headers = message.headers
     if isinstance(message, ParseFailure):
-        return observe_parts(message.method or "", 0, message.headers, b"")
+        return observe_parts(message.method or "", 0, headers, b"")
+    # What the SIP layer has read already is not read again.
+    from_ = _address(headers.get("From"), message.typed("From", parse_address))
+    to = _address(headers.get("To"), message.typed("To", parse_address))
+    told = _read_body(
+        message.content_type or headers.get("Content-Type"), headers.get("Content-Disposition") or "", message.body
+    )
+    cseq = message.typed("CSeq", parse_cseq)
+    method = message.method if isinstance(message, Request) else cseq.method if cseq else ""
     status = message.status if isinstance(message, Response) else 0
-    method = message.method if isinstance(message, Request) else ""
-    return observe_parts(method, status, message.headers, message.body)
+    contact = next(iter(message.addresses("Contact")), None)
+    return _observation(method, status, headers, from_, to, contact, told)
 
 
 def observe_parts(method: str, status: int, headers: Headers, body: bytes) -> Observation:
     """Reads a message from its parts, none of which has to be there."""
     cseq = parse_cseq(headers.get("CSeq") or "")
-    method = method or (cseq.method if cseq else "")
-    contact = next(iter(parse_addresses(headers.get_lines("Contact")) or ()), None)
-    told = _read_body(headers.get("Content-Type") or "", headers.get("Content-Disposition") or "", body)
+    from_, to = headers.get("From"), headers.get("To")
+    return _observation(
+        method or (cseq.method if cseq else ""),
+        status,
+        headers,
+        _address(from_, parse_address(from_ or "")),
+        _address(to, parse_address(to or "")),
+        next(iter(parse_addresses(headers.get_lines("Contact")) or ()), None),
+        _read_body(headers.get("Content-Type"), headers.get("Content-Disposition") or "", body),
+    )
+
+
+def _observation(
+    method: str, status: int, headers: Headers, from_: Address, to: Address, contact: NameAddr | None, told: _Body
+) -> Observation:
     return _with_vendor(
         Observation(
             method=clean(method, 32),
             status=status,
-            from_=_address(headers.get("From")),
-            to=_address(headers.get("To")),
+            from_=from_,
+            to=to,
             call_id=clean(headers.get("Call-ID")),
             user_agent=clean(headers.get("User-Agent") or headers.get("Server")),
             headers=_further_headers(headers),
@@ -162,7 +184,7 @@ class _Body(TypedDict, total=False):
     oddities: tuple[Oddity, ...]
 
 
-def _read_body(content_type: str, disposition: str, body: bytes) -> _Body:
+def _read_body(content_type: MediaType | str | None, disposition: str, body: bytes) -> _Body:
     told: _Body = {}
     if not body:
         return told
@@ -223,8 +245,7 @@ def _is_metadata(name: str, body: bytes, disposition: str) -> bool:
     return is_xml and (disposition == "recording-session" or name.endswith(("xml", "/octet-stream")))
 
 
-def _address(value: str | None) -> Address:
-    parsed = parse_address(value or "")
+def _address(value: str | None, parsed: NameAddr | None) -> Address:
     if parsed is None:
         return Address(clean((value or "").partition("<")[2].partition(">")[0] or value))
     return Address(clean(str(parsed.uri)), clean(parsed.display_name))

@@ -30,7 +30,7 @@ from callward.siprec.metadata import (
 from callward.siprec.node_reading import Spelling, attribute, is_recording_namespace
 from callward.siprec.oddity import Oddity, join_oddities
 from callward.siprec.plain_text import clean
-from callward.siprec.times import has_zone, plausible, read_time
+from callward.siprec.times import plausible, read_zoned_time
 from callward.siprec.untrusted_xml import Node, read_xml
 
 MAX_ENTRIES = 1024
@@ -239,7 +239,9 @@ class _Document:
         start: datetime | None = None
         end: datetime | None = None
         ended = False
-        for child in self._spelling.children(node, *_PERIODS):
+        for child in node.children:
+            if child.plain not in _PERIODS or not self._spelling.is_ours(child):
+                continue
             if child.plain in _STARTS:
                 start = start or self._time(child)
             else:
@@ -248,13 +250,13 @@ class _Document:
 
     def _time(self, node: Node) -> datetime | None:
         text = clean(node.text, 64)
-        at = read_time(text)
+        at, has_zone = read_zoned_time(text)
         if at is None:
             self._note("metadata_time", f"{clean(node.name, 60)} {text!r} is not a time")
         elif not plausible(at):
             self._note("clock_not_set", f"{clean(node.name, 60)} {text!r}: the clock of the peer is not set")
             return None
-        elif not has_zone(text):
+        elif not has_zone:
             self._note("time_without_zone", f"{clean(node.name, 60)} {text!r} has no zone; taken as UTC")
         return at
 

@@ -106,7 +106,8 @@ class _Rules:
             if not _matches((*here, plain_name(child.name)), self.drop)
         )
         text = MASK if node.text and _matches(here, self.mask) else node.text
-        return node._replace(attributes=attributes, children=children, text=text)
+        values = {plain_name(name): value for name, value in reversed(attributes)}
+        return node._replace(attributes=attributes, values=values, children=children, text=text)
 
 
 def _matches(path: Path, rules: frozenset[Path]) -> bool:

@@ -17,16 +17,20 @@ EARLIEST_TRUSTED = datetime(2010, 1, 1, tzinfo=UTC)
 
 def read_time(text: str) -> datetime | None:
     """Aware UTC time, or None when it cannot be read. A missing zone is taken as UTC."""
-    return _read(text.strip()[:64])[0]
+    return read_zoned_time(text)[0]
 
 
 def has_zone(text: str) -> bool:
-    return _read(text.strip()[:64])[1]
+    return read_zoned_time(text)[1]
+
+
+def read_zoned_time(text: str) -> tuple[datetime | None, bool]:
+    """As `read_time`, and whether a zone is told."""
+    return _read(text.strip()[:64])
 
 
 @lru_cache(maxsize=256)  # all times of a document are often the same
 def _read(text: str) -> tuple[datetime | None, bool]:
-    """The time, and whether a zone is told."""
     match = _TIME.fullmatch(text)
     if match is None:
         return None, False

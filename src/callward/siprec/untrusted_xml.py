@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from lxml import etree
@@ -69,6 +71,9 @@ class Node(NamedTuple):
     namespace: str
     prefix: str
     attributes: tuple[tuple[str, str], ...]
+    """Local name and value, in order."""
+    values: Mapping[str, str]
+    """Attributes by plain name; of several with one plain name the first."""
     text: str
     children: tuple[Node, ...]
 
@@ -210,10 +215,17 @@ def _node(element: etree._Element, tag: str, depth: int) -> Node:
                 children.append(_node(child, child_tag, depth + 1))
             if tail := child.tail:
                 text += tail
-    items = element.items()
-    attributes = tuple([(_local(key), str(value)) for key, value in items]) if items else ()
+    attributes: tuple[tuple[str, str], ...] = ()
+    values: Mapping[str, str] = _NO_VALUES
+    if items := element.items():
+        named = [(_attribute_names(key), str(value)) for key, value in items]
+        attributes = tuple([(names[0], value) for names, value in named])
+        values = {names[1]: value for names, value in reversed(named)}
     prefix = prefix or element.prefix or ""
-    return _make(Node, (name, plain, namespace, prefix, attributes, text.strip(), tuple(children)))
+    return _make(Node, (name, plain, namespace, prefix, attributes, values, text.strip(), tuple(children)))
+
+
+_NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
 
 _make = tuple.__new__
@@ -234,8 +246,15 @@ def _names(tag: str) -> tuple[str, str, str, str]:
 _usual_names = lru_cache(maxsize=1024)(_names)
 
 
-def _local(key: str | bytes) -> str:
+def _attribute_names(key: str | bytes) -> tuple[str, str]:
+    """Local and plain name of an attribute."""
+    return _usual_attribute_names(key) if len(key) <= _MAX_USUAL_NAME else _read_attribute_names(key)
+
+
+def _read_attribute_names(key: str | bytes) -> tuple[str, str]:
     text = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
-    if "}" not in text and ":" not in text:
-        return text
-    return text.rpartition("}")[2].rpartition(":")[2]
+    local = text.rpartition("}")[2].rpartition(":")[2]
+    return local, plain_name(local)
+
+
+_usual_attribute_names = lru_cache(maxsize=1024)(_read_attribute_names)

@@ -109,7 +109,7 @@ async def test_waiting_requests_fail_when_the_connection_breaks_and_it_connects_
     lost: list[bool] = []
     async with connected(tmp_path, on_connected=hellos.append, on_lost=lambda: lost.append(True)) as (server, client):
         server.replies["close_track"] = None
-        waiting = asyncio.create_task(client.close_track("T"))
+        waiting = asyncio.ensure_future(client.close_track("T"))
         while not server.seen:
             await asyncio.sleep(0)
         await server.stop()

@@ -40,7 +40,7 @@ from callward.platform.telemetry import logger
 SEGMENT_BYTES = 64 * 1024 * 1024
 BUFFER_BYTES = 256 * 1024 * 1024
 """Records that wait for the disk: at 600 calls a second with 8 kB each this is most of a minute."""
-GATHER_S = 0.002
+GATHER_S = 0.005
 """A group gathers at least so long: far below what a caller notices, and a burst of calls shares one sync."""
 RETRY_S = 1.0
 EXIT_STATUS = 74
@@ -84,6 +84,7 @@ class EventJournal:
         self._waiters: list[tuple[int, int, asyncio.Future[None], asyncio.AbstractEventLoop]] = []
         self._ticket = itertools.count()
         self._stopping = False
+        self._thread_waits = False
         self._descriptor = -1
         self._position = 0
         self._durable_file = os.open(folder / segment.DURABLE_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -176,7 +177,9 @@ class EventJournal:
             self._pending.append(frame.encode(payload, kind=kind, offset=offset, durable=self._durable))
             self._pending_bytes += size
             self._end += size
-            self._changed.notify_all()
+            if self._thread_waits:  # a system call, once for each group
+                self._thread_waits = False
+                self._changed.notify_all()
         self._records.inc()
         return offset
 
@@ -242,7 +245,10 @@ class EventJournal:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pending_bytes or self._stopping)
+                while not self._pending_bytes and not self._stopping:
+                    self._thread_waits = True
+                    self._changed.wait()
+                self._thread_waits = False
                 if not self._pending_bytes:
                     return
                 stopping = self._stopping

@@ -14,9 +14,11 @@ import asyncio
 import contextlib
 import itertools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -26,6 +28,7 @@ from callward.media.protocol import (
     ClosedTrack,
     Hello,
     ListedTrack,
+    MediaError,
     MediaEvent,
     MediaRefusedError,
     MediaStatus,
@@ -59,6 +62,48 @@ _FAILED = Counter(
 )
 
 
+_Result = TypeVar("_Result")
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A request without a reply."""
+
+    op: str
+    sent_at: float
+    future: asyncio.Future[Mapping[str, Any]]
+
+    def answer(self, reply: Reply, now: float) -> None:
+        _seconds_of(self.op).observe(now - self.sent_at)
+        if reply.error is not None:
+            _FAILED.labels(self.op, reply.error[0]).inc()
+            self.fail(MediaRefusedError(*reply.error))
+        elif not self.future.done():
+            self.future.set_result(reply.fields)
+
+    def fail(self, error: MediaError) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+@lru_cache(maxsize=64)
+def _seconds_of(op: str) -> Histogram:
+    return _REQUESTS.labels(op)
+
+
+class Pending(Generic[_Result]):
+    """A request that was sent; `await` it for its reply, which `read` makes of the fields. Errors as in `MediaClient.send`."""
+
+    __slots__ = ("_read", "_reply")
+
+    def __init__(self, reply: asyncio.Future[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], _Result]) -> None:
+        self._reply = reply
+        self._read = read
+
+    def __await__(self) -> Generator[Any, None, _Result]:
+        return self._read((yield from self._reply.__await__()))
+
+
 class MediaClient:
     """Commands the media process that listens at `path`. Callbacks are synchronous and quick."""
 
@@ -79,7 +124,10 @@ class MediaClient:
         self._on_lost = on_lost
         self._timeout_s = request_timeout_s
         self._numbers = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Mapping[str, Any]]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[int, _Waiting] = {}
+        self._unsent: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._task: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
@@ -104,44 +152,44 @@ class MediaClient:
 
     async def close(self) -> None:
         """Disconnect for good. The tracks go on."""
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
 
-    async def open_track(self, track: str, session: str, address: str, settings: TrackSettings) -> OpenedTrack:
-        """Lease ports on `address` and begin a track; returns when its key and header are synced."""
-        fields = await self.request(
-            "open_track", {"track": track, "session": session, "address": address, **settings.to_wire()}
-        )
-        return OpenedTrack(rtp_port=int(fields.get("rtp_port") or 0), rtcp_port=int(fields.get("rtcp_port") or 0))
+    # Each of these verbs sends at once; what it returns is awaited for the reply.
 
-    async def update_track(self, track: str, changes: Mapping[str, Any]) -> None:
+    def open_track(self, track: str, session: str, address: str, settings: TrackSettings) -> Pending[OpenedTrack]:
+        """Lease ports on `address` and begin a track; the reply comes when its key and header are synced."""
+        arguments = {"track": track, "session": session, "address": address, **settings.to_wire()}
+        return Pending(self.send("open_track", arguments), _opened)
+
+    def update_track(self, track: str, changes: Mapping[str, Any]) -> Pending[None]:
         """Change any of payload types, remote, keys, state, source check, meta (wire form: `TrackSettings.to_wire`)."""
-        await self.request("update_track", {"track": track, **changes})
+        return Pending(self.send("update_track", {"track": track, **changes}), _done)
 
-    async def rotate_track(self, track: str, following: str, session: str, meta: Mapping[str, Any]) -> ClosedTrack:
+    def rotate_track(self, track: str, following: str, session: str, meta: Mapping[str, Any]) -> Pending[ClosedTrack]:
         """End `track` and go on with `following` on the same ports, without losing a packet between them."""
-        fields = await self.request(
-            "rotate_track", {"track": track, "next": following, "session": session, "meta": dict(meta)}
-        )
-        return _closed(fields)
+        arguments = {"track": track, "next": following, "session": session, "meta": dict(meta)}
+        return Pending(self.send("rotate_track", arguments), _closed)
 
-    async def close_track(self, track: str) -> ClosedTrack:
-        """End a track; returns when all of it stands in the audio journal."""
-        return _closed(await self.request("close_track", {"track": track}))
+    def close_track(self, track: str) -> Pending[ClosedTrack]:
+        """End a track; the reply comes when all of it stands in the audio journal."""
+        return Pending(self.send("close_track", {"track": track}), _closed)
 
-    async def release_track(self, track: str) -> None:
+    def release_track(self, track: str) -> Pending[None]:
         """The audio of a closed track is not needed here any more: its key is destroyed, its journal space may be freed."""
-        await self.request("release_track", {"track": track})
+        return Pending(self.send("release_track", {"track": track}), _done)
 
-    async def shred_track(self, track: str) -> None:
+    def shred_track(self, track: str) -> Pending[None]:
         """Destroy a track's key at once, also while it is open: nothing of it can be read any more."""
-        await self.request("shred_track", {"track": track})
+        return Pending(self.send("shred_track", {"track": track}), _done)
 
     async def track_stats(self, track: str) -> Mapping[str, Any]:
-        return await self.request("track_stats", {"track": track})
+        return await self.send("track_stats", {"track": track})
 
     async def list_tracks(self) -> Sequence[ListedTrack]:
         """All tracks that the media process knows, in the order of their ids; asked for page by page."""
@@ -169,38 +217,58 @@ class MediaClient:
         return str((await self.request("metrics", {})).get("text", ""))
 
     async def request(self, op: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Send one request and wait for its reply.
+        """Send one request and wait for its reply; errors as in `send`."""
+        return await self.send(op, arguments)
 
-        Raises:
-            MediaRefusedError: the media process said no.
-            MediaUnavailableError: no connection, no reply in time, or too many requests waiting.
+    def send(self, op: str, arguments: Mapping[str, Any]) -> asyncio.Future[Mapping[str, Any]]:
+        """Send one request, together with others of this turn of the loop; the future gets the fields of its reply.
+
+        Or it gets `MediaRefusedError` (the media process said no) or `MediaUnavailableError` (no connection, no reply in time,
+        too many requests waiting).
         """
-        writer = self._writer
-        if writer is None or self.hello is None:
+        future: asyncio.Future[Mapping[str, Any]] = self._loop.create_future()
+        if self._writer is None or self.hello is None:
             _FAILED.labels(op, "unavailable").inc()
-            raise MediaUnavailableError("the media process is not connected")
-        if len(self._waiting) >= MAX_WAITING:
+            future.set_exception(MediaUnavailableError("the media process is not connected"))
+        elif len(self._waiting) >= MAX_WAITING:
             _FAILED.labels(op, "waiting").inc()
-            raise MediaUnavailableError("too many requests wait for the media process")
+            future.set_exception(MediaUnavailableError("too many requests wait for the media process"))
+        else:
+            self._enqueue(op, arguments, future)
+        return future
+
+    def _enqueue(self, op: str, arguments: Mapping[str, Any], future: asyncio.Future[Mapping[str, Any]]) -> None:
         number = next(self._numbers)
-        line = encode_request(number, op, arguments)
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        future: asyncio.Future[Mapping[str, Any]] = loop.create_future()
-        self._waiting[number] = future
         try:
-            writer.write(line)
-            async with asyncio.timeout(self._timeout_s):
-                return await future
-        except TimeoutError:
-            _FAILED.labels(op, "timeout").inc()
-            raise MediaUnavailableError(f"the media process did not answer {op} in {self._timeout_s:g} s") from None
-        except MediaRefusedError as error:
-            _FAILED.labels(op, error.code).inc()
-            raise
-        finally:
-            self._waiting.pop(number, None)
-            _REQUESTS.labels(op).observe(loop.time() - started)
+            line = encode_request(number, op, arguments)
+        except MediaError as error:
+            future.set_exception(error)
+            return
+        if not self._unsent:
+            self._loop.call_soon(self._write)
+        self._unsent.append(line)
+        self._waiting[number] = _Waiting(op, self._loop.time(), future)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._timeout_s, self._give_up)
+
+    def _write(self) -> None:
+        lines, self._unsent = self._unsent, []
+        if self._writer is not None and lines:
+            self._writer.write(b"".join(lines))
+
+    def _give_up(self) -> None:
+        """Requests wait in the order in which they were sent: one timer, for the oldest, is enough."""
+        self._timer = None
+        now = self._loop.time()
+        while self._waiting:
+            number, oldest = next(iter(self._waiting.items()))
+            left_s = oldest.sent_at + self._timeout_s - now
+            if left_s > 0:
+                self._timer = self._loop.call_later(left_s, self._give_up)
+                return
+            del self._waiting[number]
+            _FAILED.labels(oldest.op, "timeout").inc()
+            oldest.fail(MediaUnavailableError(f"the media process did not answer {oldest.op} in {self._timeout_s:g} s"))
 
     async def _run(self) -> None:
         delay = BACK_OFF_FIRST_S
@@ -237,12 +305,9 @@ class MediaClient:
     def _take(self, line: bytes) -> None:
         said = decode_line(line)
         if isinstance(said, Reply):
-            future = self._waiting.get(said.id)
-            if future is not None and not future.done():
-                if said.error is None:
-                    future.set_result(said.fields)
-                else:
-                    future.set_exception(MediaRefusedError(*said.error))
+            waiting = self._waiting.pop(said.id, None)
+            if waiting is not None:
+                waiting.answer(said, self._loop.time())
         elif isinstance(said, MediaEvent):
             if self._on_event is not None:
                 self._on_event(said)
@@ -256,12 +321,21 @@ class MediaClient:
         self._writer = self.hello = None
         self._connected.clear()
         _CONNECTED.set(0)
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(MediaUnavailableError("the media process went away"))
+        lost, self._waiting = self._waiting, {}
+        self._unsent = []
+        for waiting in lost.values():
+            waiting.fail(MediaUnavailableError("the media process went away"))
         logger.warning("media_lost")
         if self._on_lost is not None:
             self._on_lost()
+
+
+def _done(fields: Mapping[str, Any]) -> None:
+    """The reply says no more than that it was done."""
+
+
+def _opened(fields: Mapping[str, Any]) -> OpenedTrack:
+    return OpenedTrack(rtp_port=int(fields.get("rtp_port") or 0), rtcp_port=int(fields.get("rtcp_port") or 0))
 
 
 def _closed(fields: Mapping[str, Any]) -> ClosedTrack:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from callward.media.client import MediaClient
-from callward.media.protocol import ClosedTrack, ListedTrack, MediaError, MediaRefusedError, MediaUnavailableError
+from callward.media.client import MediaClient, Pending
+from callward.media.protocol import (
+    ClosedTrack,
+    ListedTrack,
+    MediaError,
+    MediaRefusedError,
+    MediaUnavailableError,
+    OpenedTrack,
+)
 from callward.platform.telemetry import logger
 from callward.recorder.actions import (
     Action,
     CloseTrack,
     DiscardTrack,
+    MediaAction,
     OpenTrack,
     RequestSnapshot,
     RotateTrack,
@@ -23,6 +32,9 @@ from callward.recorder.session import RecordingSession
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 2.0
 GONE = frozenset({"unknown_track", "closed"})
+
+
+_Work = Coroutine[Any, Any, Sequence[Action]]
 
 
 class TrackWork:
@@ -43,11 +55,15 @@ class TrackWork:
         waiting = list(actions)
         while waiting:
             asked += [action for action in waiting if isinstance(action, RequestSnapshot)]
-            rotations = [action for action in waiting if isinstance(action, RotateTrack)]
-            others = [action for action in waiting if not isinstance(action, RotateTrack | RequestSnapshot)]
-            found = await asyncio.gather(*[self._one(core, action) for action in rotations])
-            found += await asyncio.gather(*[self._one(core, action) for action in others])
-            waiting = [action for more in found for action in more]
+            found = await _all([self._begin(core, action) for action in waiting if isinstance(action, RotateTrack)])
+            found += await _all(
+                [
+                    self._begin(core, action)
+                    for action in waiting
+                    if not isinstance(action, RotateTrack | RequestSnapshot)
+                ]
+            )
+            waiting = found
         return asked
 
     async def attach(
@@ -88,36 +104,31 @@ class TrackWork:
         except MediaRefusedError:
             return False
 
-    async def _one(self, core: RecordingSession, action: Action) -> Iterable[Action]:
+    def _begin(self, core: RecordingSession, action: MediaAction | DiscardTrack) -> _Work:
+        """Send at once what the action asks; what is returned waits for the reply and reports it."""
         match action:
             case OpenTrack():
-                return await self._open(core, action)
+                opening = self.media.open_track(action.track, core.data.id, self.address, action.settings)
+                return self._opened(core, action, opening)
             case UpdateTrack():
-                return await self._update(core, action)
-            case RotateTrack():
-                closed = await self._until_done(action)
-                problem = "" if closed else "the media process did not know the track when it was rotated"
-                return core.closed(action.track, _packets(closed), problem)
-            case CloseTrack():
-                closed = await self._until_done(action)
-                problem = "" if closed else "the media process did not know the track when it was closed"
-                return core.closed(action.track, _packets(closed), problem)
+                return self._updated(core, action, self.media.update_track(action.track, action.changes))
+            case RotateTrack() | CloseTrack():
+                return self._ended(core, action, self._end(action))
             case DiscardTrack():
-                await self._discard(action.track)
-        return ()
+                return self._discard(action.track)
 
-    async def _open(self, core: RecordingSession, action: OpenTrack) -> Iterable[Action]:
+    async def _opened(self, core: RecordingSession, action: OpenTrack, reply: Pending[OpenedTrack]) -> Sequence[Action]:
         try:
-            opened = await self.media.open_track(action.track, core.data.id, self.address, action.settings)
+            opened = await reply
         except MediaError as error:
             logger.error("track_not_opened", track=action.track, error=str(error))
             return core.refused(action.track, str(error))
         core.opened(action.track, opened.rtp_port, opened.rtcp_port)
         return ()
 
-    async def _update(self, core: RecordingSession, action: UpdateTrack) -> Iterable[Action]:
+    async def _updated(self, core: RecordingSession, action: UpdateTrack, reply: Pending[None]) -> Sequence[Action]:
         try:
-            await self.media.update_track(action.track, action.changes)
+            await reply
         except MediaRefusedError as error:
             logger.error("track_not_updated", track=action.track, error=str(error))
             if error.code in GONE:
@@ -126,32 +137,52 @@ class TrackWork:
             logger.warning("track_update_waits", track=action.track, error=str(error))
         return ()
 
-    async def _until_done(self, action: CloseTrack | RotateTrack) -> ClosedTrack | None:
-        """None: the media process has no such track (any more)."""
+    def _end(self, action: CloseTrack | RotateTrack) -> Pending[ClosedTrack]:
+        if isinstance(action, RotateTrack):
+            return self.media.rotate_track(action.track, action.following, action.session, action.meta)
+        return self.media.close_track(action.track)
+
+    async def _ended(
+        self, core: RecordingSession, action: CloseTrack | RotateTrack, reply: Pending[ClosedTrack]
+    ) -> Sequence[Action]:
+        """Until it is done, or the media process has no such track (any more)."""
         delay = RETRY_FIRST_S
         while True:
             try:
-                if isinstance(action, RotateTrack):
-                    return await self.media.rotate_track(action.track, action.following, action.session, action.meta)
-                return await self.media.close_track(action.track)
+                return core.closed(action.track, _packets(await reply))
             except MediaRefusedError as error:
                 logger.error("track_not_closed", track=action.track, code=error.code, error=str(error))
                 if error.code in GONE:
-                    return None
+                    return core.closed(action.track, 0, "the media process did not know the track when it was to end")
             except MediaUnavailableError:
                 pass
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_MAX_S)
+            reply = self._end(action)
 
-    async def _discard(self, track: str) -> None:
+    async def _discard(self, track: str) -> Sequence[Action]:
         """Also of a track whose opening failed on the way: it may be open all the same."""
         try:
             await self.media.shred_track(track)
             await self.media.release_track(track)
         except MediaError as error:
             logger.info("track_not_discarded", track=track, error=str(error))
+        return ()
 
 
-def _packets(closed: ClosedTrack | None) -> int:
-    value = closed.stats.get("packets", 0) if closed is not None else 0
+def _packets(closed: ClosedTrack) -> int:
+    value = closed.stats.get("packets", 0)
     return value if isinstance(value, int) else 0
+
+
+async def _all(begun: list[_Work]) -> list[Action]:
+    """Wait for requests that were all sent before; what they make necessary."""
+    found: list[Action] = []
+    waiting = iter(begun)
+    try:
+        for work in waiting:
+            found += await work
+    finally:
+        for work in waiting:  # only when this was cancelled
+            work.close()
+    return found

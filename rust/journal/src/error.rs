@@ -27,6 +27,9 @@ pub enum JournalError {
     /// No disk space, or the watermark is reached.
     #[error("the journal takes no new track: {0}")]
     NoSpace(String),
+    /// More waits for the disk than is sound.
+    #[error("the journal takes no new track: {0}")]
+    Behind(String),
     /// More tracks than one journal carries.
     #[error("the journal holds {0} tracks, its bound; release what is archived")]
     TooManyTracks(usize),

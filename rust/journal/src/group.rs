@@ -25,6 +25,7 @@ impl Writer {
     /// Makes everything that waits durable, as far as there is room.
     pub(crate) fn group(&mut self) {
         let started = Instant::now();
+        self.group_begun_at = started;
         self.group_number = self.group_number.wrapping_add(1);
         if self.ring.sync() {
             fault::point("release.synced");
@@ -341,7 +342,7 @@ impl Writer {
                     let _ = back.try_send(batch.blocks);
                 }
             }
-            self.oldest_at = None;
+            self.shared.synced_until(self.group_begun_at);
             for flush in self.flushes.drain(..) {
                 let _ = flush.send(true);
             }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
@@ -41,6 +41,8 @@ pub struct JournalStatus {
     pub able: bool,
     /// Why not able; empty when able.
     pub why: String,
+    /// Not able because what was received waits too long for the disk, not for lack of room.
+    pub behind: bool,
     /// Segments in use and track files.
     pub journal_bytes: u64,
     /// Free disk below the journal.
@@ -137,6 +139,9 @@ pub(crate) struct Shared {
     max_tracks: usize,
     buffer_bytes: u64,
     in_flight: AtomicU64,
+    begun_at: Instant,
+    /// Since when something is in flight that is not synced, in ms after `begun_at`; 0: nothing is.
+    in_flight_since_ms: AtomicU64,
     waiting: AtomicU64,
     closed: AtomicBool,
     pub(crate) able: AtomicBool,
@@ -163,6 +168,8 @@ impl Shared {
             max_tracks: config.max_tracks(),
             buffer_bytes: config.buffer_bytes,
             in_flight: AtomicU64::new(0),
+            begun_at: Instant::now(),
+            in_flight_since_ms: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             able: AtomicBool::new(true),
@@ -181,11 +188,39 @@ impl Shared {
             self.in_flight.fetch_sub(bytes, Ordering::AcqRel);
             return false;
         }
+        if before == 0 {
+            self.in_flight_since_ms.store(self.ms_at(Instant::now()), Ordering::Relaxed);
+        }
         true
     }
 
     pub(crate) fn reserve_always(&self, bytes: u64) {
         self.in_flight.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    fn ms_at(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.begun_at).as_millis() as u64 + 1
+    }
+
+    /// Everything that was handed over before this time is synced.
+    pub(crate) fn synced_until(&self, at: Instant) {
+        self.in_flight_since_ms.store(self.ms_at(at), Ordering::Relaxed);
+    }
+
+    /// Age of what waits longest for the disk, at most.
+    fn in_flight_ms(&self) -> u64 {
+        match (self.in_flight(), self.in_flight_since_ms.load(Ordering::Relaxed)) {
+            (0, _) | (_, 0) => 0,
+            (_, since_ms) => self.ms_at(Instant::now()).saturating_sub(since_ms),
+        }
+    }
+
+    /// The sentence when more waits than is sound, also while the writer hangs in a sync.
+    pub(crate) fn too_much_waits(&self, able: bool) -> Option<String> {
+        let buffered = self.in_flight();
+        // Once refused, less must wait than the bound before new tracks are taken again.
+        let bound = if able { self.buffer_bytes / 2 } else { self.buffer_bytes / 4 };
+        (buffered > bound).then(|| format!("the disk is too slow: {buffered} bytes wait to be written"))
     }
 
     pub(crate) fn give_back(&self, bytes: u64) {
@@ -280,13 +315,14 @@ impl Journal {
     /// Opens a track. `header` is a JSON object of at most 16 KiB, stored encrypted: `session`, `meta`, `payload_types` go into the
     /// extracted track, the rest (ports, keys) is what the caller needs to go on after a crash.
     /// Records may be handed over at once; `done` comes when key and header are synced.
-    /// Fails at once with `TrackExists`, `NoSpace`, `TooManyTracks`, `TooLong`, `Closed` (then `done` is not called).
+    /// Fails at once with `TrackExists`, `NoSpace`, `Behind`, `TooManyTracks`, `TooLong`, `Closed` (then `done` is not called).
     pub fn open_track(&self, track: TrackId, header: &[u8], done: Done<()>) -> Result<TrackHandle, JournalError> {
         bounded("the header", header, HEADER_MAX_BYTES)?;
         let shared = self.shared();
         self.may_wait()?;
-        if !shared.able.load(Ordering::Acquire) {
-            return Err(JournalError::NoSpace(locked(&shared.status).why.clone()));
+        let status = self.status();
+        if !status.able {
+            return Err(if status.behind { JournalError::Behind(status.why) } else { JournalError::NoSpace(status.why) });
         }
         let at_ns = clock::utc_ns();
         // The command goes out under the lock: the writer sees opens in the order in which slots were given.
@@ -374,7 +410,11 @@ impl Journal {
         let shared = self.shared();
         let mut status = locked(&shared.status).clone();
         status.able = shared.able.load(Ordering::Acquire);
+        if let Some(why) = shared.too_much_waits(true).filter(|_| status.able) {
+            (status.able, status.behind, status.why) = (false, true, why);
+        }
         status.buffered_bytes = shared.in_flight();
+        status.buffered_ms = shared.in_flight_ms();
         status.overflow_packets = shared.overflow_packets.load(Ordering::Relaxed);
         status.orphan_packets = shared.orphan_packets.load(Ordering::Relaxed);
         status
@@ -398,7 +438,7 @@ impl Journal {
             return Err(JournalError::Closed);
         }
         if shared.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
-            return Err(JournalError::NoSpace(format!("{WAITING_MAX} operations wait for the disk already")));
+            return Err(JournalError::Behind(format!("{WAITING_MAX} operations wait for the disk already")));
         }
         Ok(())
     }

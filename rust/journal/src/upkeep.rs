@@ -178,11 +178,11 @@ impl Writer {
     /// Whether new tracks are welcome.
     fn judge(&mut self) {
         let free = disk::free_bytes(&self.config.journal_dir);
-        let buffered = self.shared.in_flight();
+        let waits = self.shared.too_much_waits(self.able);
         // Once refused, a little more room than the bound is wanted before new tracks are taken again.
         let reserve =
             if self.able { self.config.disk_reserve_bytes } else { self.config.disk_reserve_bytes + self.config.disk_reserve_bytes / 20 };
-        let behind = if self.able { self.config.buffer_bytes / 2 } else { self.config.buffer_bytes / 4 };
+        self.behind = false;
         let why = if self.out_of_space {
             "the disk is full; what is received waits in memory".to_owned()
         } else if self.spares.is_empty() && self.spare_failure.is_some() {
@@ -195,16 +195,17 @@ impl Writer {
                 self.journal_bytes(),
                 self.config.journal_max_bytes
             )
-        } else if buffered > behind {
-            format!("the disk is too slow: {buffered} bytes wait to be written")
         } else {
-            String::new()
+            self.behind = waits.is_some();
+            waits.unwrap_or_default()
         };
         let able = why.is_empty();
         let changed = able != self.able;
         self.able = able;
         self.why = why;
         if changed {
+            // Who is refused finds the reason that goes with it.
+            self.report();
             self.shared.able.store(able, Ordering::Release);
             (self.on_event)(JournalEvent::Able { able, why: self.why.clone() });
         }
@@ -220,6 +221,7 @@ impl Writer {
         let status = JournalStatus {
             able: self.able,
             why: self.why.clone(),
+            behind: self.behind,
             journal_bytes: self.journal_bytes(),
             free_bytes: disk::free_bytes(&self.config.journal_dir),
             segments: self.needed.len(),
@@ -230,7 +232,7 @@ impl Writer {
             sync_ms_max: max,
             groups: self.times.groups,
             buffered_bytes: 0,
-            buffered_ms: self.oldest_at.map_or(0, |at| at.elapsed().as_millis() as u64),
+            buffered_ms: 0,
             overflow_packets: 0,
             orphan_packets: 0,
         };

@@ -89,6 +89,7 @@ pub(crate) struct Writer {
     pub(crate) started: Instant,
     pub(crate) journal_counter: u32,
     pub(crate) group_number: u16,
+    pub(crate) group_begun_at: Instant,
 
     pub(crate) tracks: Vec<Option<Track>>,
     pub(crate) by_id: HashMap<TrackId, u32>,
@@ -120,12 +121,12 @@ pub(crate) struct Writer {
     pub(crate) callbacks: Vec<Box<dyn FnOnce() + Send>>,
     pub(crate) flushes: Vec<Sender<bool>>,
     pub(crate) consumed_bytes: u64,
-    pub(crate) oldest_at: Option<Instant>,
     pub(crate) last_anchor: Instant,
     pub(crate) last_round: Instant,
     pub(crate) times: SyncTimes,
     pub(crate) out_of_space: bool,
     pub(crate) able: bool,
+    pub(crate) behind: bool,
     pub(crate) why: String,
 }
 
@@ -235,7 +236,6 @@ impl Writer {
             track.pending.push((batch, place as u32));
         }
         self.batches.push(Batch { blocks, back });
-        self.oldest_at.get_or_insert_with(Instant::now);
     }
 
     fn take_open(&mut self, shared: Arc<TrackShared>, header: Vec<u8>, at_ns: i64, done: Done<()>) {

@@ -15,7 +15,7 @@ const OLD_KEY_NS: i64 = 10_000_000_000;
 pub(super) fn failure_of(error: &JournalError) -> Failure {
     let code = match error {
         JournalError::NoSpace(_) => "no_space",
-        JournalError::TooManyTracks(_) => "overload",
+        JournalError::TooManyTracks(_) | JournalError::Behind(_) => "overload",
         JournalError::UnknownTrack(_) => "unknown_track",
         JournalError::TooLong { .. } => "bad_request",
         JournalError::TrackExists(_) | JournalError::Closed => "closed",
@@ -66,7 +66,8 @@ impl Engine {
         }
         let status = self.journal.status();
         if !status.able {
-            return Err(Failure::new("no_space", format!("the journal takes no new track: {}", status.why)));
+            let code = if status.behind { "overload" } else { "no_space" };
+            return Err(Failure::new(code, format!("the journal takes no new track: {}", status.why)));
         }
         let Some((pair, new)) = self.ports.take(settings.address, self.clock.now_ns) else {
             return Err(Failure::new("no_port", "all media ports are in use or draining; widen media.port_min to media.port_max"));

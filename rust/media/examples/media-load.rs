@@ -1,17 +1,21 @@
 //! A generator of two-party G.711 calls for benchmarks: a packet each 20 ms and stream, paced evenly, with numbered content.
 //!
 //! media-load --ports FILE --seconds S [--address A] [--source-port P] [--payload-bytes 160] [--packet-ms 20] [--cpu N]
-//!            [--start-sequence N]
+//!            [--start-sequence N] [--srtp SUITE --srtp-key BASE64]
 //!
 //! FILE has one destination port per line (two lines are a call); `-` reads standard input. All packets come from one address,
 //! which is printed first: `{"source": "127.0.0.1:41000"}`; a line on standard input then starts the sending when FILE is not `-`
 //! and `--wait` is given. At the end one JSON line tells what was sent.
+//!
+//! With `--srtp AES_CM_128_HMAC_SHA1_80` the packets are protected under one key for all streams. That is done before the first one is sent,
+//! so that the generator stays as cheap as without: all packets are kept in memory (190 bytes each).
 
 use std::io::{BufRead, Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use callward_media::kernel::{pin_to_cpu, raw_address, thread_cpu_ns, SendBatch};
+use callward_media::srtp::{MasterKey, Protector, Suite};
 use lexopt::prelude::*;
 use serde_json::json;
 
@@ -25,6 +29,8 @@ struct Options {
     cpu: Option<usize>,
     start_sequence: u16,
     wait: bool,
+    srtp: Option<String>,
+    srtp_key: String,
 }
 
 fn read_options() -> Result<Options, lexopt::Error> {
@@ -38,6 +44,8 @@ fn read_options() -> Result<Options, lexopt::Error> {
         cpu: None,
         start_sequence: 0,
         wait: false,
+        srtp: None,
+        srtp_key: String::new(),
     };
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
@@ -51,6 +59,8 @@ fn read_options() -> Result<Options, lexopt::Error> {
             Long("cpu") => options.cpu = Some(parser.value()?.parse()?),
             Long("start-sequence") => options.start_sequence = parser.value()?.parse()?,
             Long("wait") => options.wait = true,
+            Long("srtp") => options.srtp = Some(parser.value()?.string()?),
+            Long("srtp-key") => options.srtp_key = parser.value()?.string()?,
             other => return Err(other.unexpected()),
         }
     }
@@ -72,6 +82,38 @@ fn write_packet(out: &mut Vec<u8>, stream: u32, number: u64, options: &Options) 
     }
 }
 
+/// All packets of the run, protected, in the order of sending: those of one round one after the other, each of the same length.
+struct Protected {
+    bytes: Vec<u8>,
+    streams: usize,
+    length: usize,
+}
+
+impl Protected {
+    fn make(options: &Options, suite: &str, streams: usize, rounds: u64) -> Result<Protected, Box<dyn std::error::Error>> {
+        let suite = Suite::from_name(suite).ok_or("--srtp: no suite of this name")?;
+        let master = MasterKey::from_base64(suite, &options.srtp_key, 0)?;
+        let protector = Protector::new(&master);
+        let length = 12 + options.payload_bytes + suite.rtp_tag_bytes();
+        let mut bytes = Vec::with_capacity(length * streams * rounds as usize);
+        let mut packet = Vec::with_capacity(length);
+        for round in 0..rounds {
+            for stream in 0..streams {
+                packet.clear();
+                write_packet(&mut packet, stream as u32, round, options);
+                protector.protect(&mut packet, stream as u32 + 1, round + u64::from(options.start_sequence));
+                bytes.extend_from_slice(&packet);
+            }
+        }
+        Ok(Protected { bytes, streams, length })
+    }
+
+    fn packet(&self, stream: u32, round: u64) -> &[u8] {
+        let at = (round as usize * self.streams + stream as usize) * self.length;
+        &self.bytes[at..at + self.length]
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = read_options()?;
     if let Some(cpu) = options.cpu {
@@ -87,6 +129,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .split_whitespace()
         .map(|port| Ok(raw_address(SocketAddr::new(options.address, port.parse::<u16>()?))))
         .collect::<Result<_, std::num::ParseIntError>>()?;
+    let rounds = (options.seconds * 1000.0 / options.packet_ms as f64) as u64;
+    let protected = match &options.srtp {
+        Some(suite) => Some(Protected::make(&options, suite, targets.len(), rounds)?),
+        None => None,
+    };
     let socket = UdpSocket::bind((options.address, options.source_port))?;
     println!("{}", json!({"source": socket.local_addr()?.to_string()}));
     std::io::stdout().flush()?;
@@ -95,7 +142,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut batch = SendBatch::new(socket);
     let packet = Duration::from_millis(options.packet_ms);
-    let rounds = (options.seconds * 1000.0 / options.packet_ms as f64) as u64;
     // The streams of one call and the calls themselves are spread evenly over the packet time.
     let slots = (options.packet_ms * 2).max(1);
     let per_slot = targets.len().div_ceil(slots as usize).max(1);
@@ -114,7 +160,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             for (at, target) in streams.iter().enumerate() {
                 let stream = (slot * per_slot + at) as u32;
-                batch.push(target, |out| write_packet(out, stream, round, &options))?;
+                batch.push(target, |out| match &protected {
+                    Some(protected) => out.extend_from_slice(protected.packet(stream, round)),
+                    None => write_packet(out, stream, round, &options),
+                })?;
                 sent += 1;
             }
             batch.flush()?;

@@ -8,6 +8,7 @@ rtpengine's pcap files. All three write to the same disk.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import random
@@ -25,11 +26,13 @@ from callward.bench.processor import CpuMeter, pin
 from callward.bench.report import Figure
 from callward.media.client import MediaClient
 from callward.media.program import media_program
-from callward.media.protocol import PayloadType, Remote, TrackSettings
+from callward.media.protocol import PayloadType, Remote, Srtp, TrackSettings
 from callward.platform.ids import new_ulid
 
 SECONDS = 10.0
 CALLS = (250, 500, 1000, 1500, 2000, 2500)
+SRTP = Srtp("AES_CM_128_HMAC_SHA1_80", base64.b64encode(bytes(range(30))).decode())
+"""All streams have this key: what a packet costs does not hang on it."""
 PEER_CALLS = (125, 250, 375, 500, 700, 900, 1100)
 LATE_MAX_MS = 40.0
 """A generator that was later than this did not send an even load: the run says nothing."""
@@ -74,10 +77,12 @@ def measure() -> list[Figure]:
     program("media-load")
     with tempfile.TemporaryDirectory(prefix="callward-bench-") as folder:
         ours = _highest(CALLS, lambda calls: _callward(Path(folder), calls))
+        secured = _highest(CALLS, lambda calls: _callward(Path(folder), calls, SRTP))
         limit = _highest(CALLS, lambda calls: _limit(Path(folder), calls))
         peer = _highest(PEER_CALLS, lambda calls: _rtpengine(Path(folder), calls))
     return [
         *_figures("Callward: journal, encryption, checksums", ours),
+        *_figures("Callward with SRTP", secured),
         *_figures("limit: receive and write only", limit),
         *_figures("rtpengine, user space, pcap recording", peer),
         Figure(
@@ -118,7 +123,7 @@ def _highest(loads: tuple[int, ...], run: Callable[[int], Run]) -> Run:
     return best
 
 
-def _callward(folder: Path, calls: int) -> Run:
+def _callward(folder: Path, calls: int, srtp: Srtp | None = None) -> Run:
     """Record with the real media process, commanded as the recorder does it."""
     with (
         tempfile.TemporaryDirectory(dir=folder) as own,
@@ -129,18 +134,21 @@ def _callward(folder: Path, calls: int) -> Run:
         ) as machine,
     ):
         pin(machine.pid("media"), TESTED_CPU)
-        load = Load(Path(own), SECONDS, first_sequence=65_000)  # the sequence number wraps in every run
-        return asyncio.run(_record(machine, load, calls))
+        load = Load(Path(own), SECONDS, first_sequence=65_000, srtp=srtp)  # the sequence number wraps in every run
+        return asyncio.run(_record(machine, load, calls, srtp))
 
 
-async def _record(machine: BenchMachine, load: Load, calls: int) -> Run:
+async def _record(machine: BenchMachine, load: Load, calls: int, srtp: Srtp | None) -> Run:
     client = MediaClient(machine.paths.media_socket)
     client.start()
     try:
         await client.wait_connected(10)
         tracks = [new_ulid() for _ in range(2 * calls)]
         settings = TrackSettings(
-            payload_types=(PayloadType(8, "PCMA", 8000),), remote=Remote(load.source), source_check="strict"
+            payload_types=(PayloadType(8, "PCMA", 8000),),
+            remote=Remote(load.source),
+            source_check="strict",
+            srtp=srtp,
         )
         ports = []
         for begin in range(0, len(tracks), 200):
@@ -149,8 +157,7 @@ async def _record(machine: BenchMachine, load: Load, calls: int) -> Run:
             )
             ports += [one.rtp_port for one in opened]
         meter = CpuMeter((machine.pid("media"),))
-        meter.start()
-        sent = await asyncio.to_thread(load.send, ports)
+        sent = await asyncio.to_thread(load.send, ports, meter.start)
         share = meter.share()
         stored = 0
         for begin in range(0, len(tracks), 200):
@@ -200,8 +207,7 @@ def _limit(folder: Path, calls: int) -> Run:
         assert process.stdout is not None
         ports = json.loads(process.stdout.readline())["ports"]
         meter = CpuMeter((process.pid,))
-        meter.start()
-        sent = load.send(ports)
+        sent = load.send(ports, meter.start)
         share = meter.share()
         found = json.loads(process.stdout.readline())
         process.wait(20)
@@ -220,8 +226,7 @@ def _rtpengine(folder: Path, calls: int) -> Run:
             ports += engine.call(number, load.source_port, load.source_port, record=True)
         pin(engine.pid, TESTED_CPU)
         meter = CpuMeter((engine.pid,))
-        meter.start()
-        sent: Sent = load.send(ports)
+        sent: Sent = load.send(ports, meter.start)
         share = meter.share()
         for number in range(calls):
             engine.command("delete", call_id=f"bench-{number}", from_tag="a", delete_delay=0)

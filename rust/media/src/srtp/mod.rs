@@ -12,5 +12,5 @@ mod suite;
 mod tests;
 
 pub use receiver::{Receiver, Refusal, SourceCounter};
-pub use sender::Sender;
+pub use sender::{Protector, Sender};
 pub use suite::{MasterKey, Suite};

@@ -1,8 +1,8 @@
-//! Protects the RTCP that we send (RFC 3711 section 3.4, RFC 7714 section 9).
+//! Protects the RTCP that we send (RFC 3711 section 3.4, RFC 7714 section 9), and the RTP of load generators.
 
 use ring::aead;
 
-use super::keys::{apply_keystream, rtcp_nonce, tag, Purpose, SessionKeys};
+use super::keys::{apply_keystream, rtcp_nonce, rtp_nonce, tag, Purpose, SessionKeys};
 use super::suite::MasterKey;
 
 /// Keys and index for one SSRC of ours. An index is never used twice under one SSRC: whoever makes a new `Sender` with the same
@@ -45,5 +45,35 @@ impl Sender {
             }
         }
         true
+    }
+}
+
+/// Protects RTP packets, as the peers do whose calls are recorded.
+pub struct Protector {
+    keys: SessionKeys,
+}
+
+impl Protector {
+    pub fn new(master: &MasterKey) -> Protector {
+        Protector { keys: SessionKeys::new(master, Purpose::Rtp) }
+    }
+
+    /// Turns a packet without CSRC list and extension into SRTP. `index` is rollover counter and sequence number.
+    pub fn protect(&self, packet: &mut Vec<u8>, ssrc: u32, index: u64) {
+        const HEADER: usize = 12;
+        match &self.keys {
+            SessionKeys::CounterMode { aes, salt, mac, tag_bytes } => {
+                apply_keystream(aes, salt, ssrc, index, &mut packet[HEADER..]);
+                let computed = tag(mac, &[packet, &((index >> 16) as u32).to_be_bytes()]);
+                packet.extend_from_slice(&computed[..*tag_bytes]);
+            }
+            SessionKeys::Gcm { key, salt } => {
+                let (associated, plain) = packet.split_at_mut(HEADER);
+                let nonce = rtp_nonce(salt, ssrc, index);
+                if let Ok(computed) = key.seal_in_place_separate_tag(nonce, aead::Aad::from(&*associated), plain) {
+                    packet.extend_from_slice(computed.as_ref());
+                }
+            }
+        }
     }
 }

@@ -90,6 +90,20 @@ async def test_gone_sessions_are_forgotten_and_the_answer_is_remembered(tmp_path
     assert read_back(tmp_path).sessions == []
 
 
+async def test_the_end_of_a_session_is_a_small_note_from_which_closing_goes_on(tmp_path: Path) -> None:
+    world = World()
+    world.offer("INVITE", sdp("1:sendonly", "2:sendonly"), XML)
+    journal = await written(tmp_path, world)
+    Notebook(journal).ending(world.core.data.id, "bye", START + timedelta(seconds=5))
+    await journal.close()
+    [found] = read_back(tmp_path).sessions
+    [recording] = found.data.recordings.values()
+    assert found.data.ended
+    assert found.data.streams == {}
+    assert (recording.why, recording.ended_at) == ("bye", START + timedelta(seconds=5))
+    assert [item.closed for item in recording.tracks] == [False, False]
+
+
 async def test_after_a_checkpoint_a_start_reads_only_what_lives(tmp_path: Path) -> None:
     world = World()
     world.offer("INVITE", sdp("1:sendonly"), XML)

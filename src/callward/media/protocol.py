@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 PROTOCOL = 1
 LINE_MAX_BYTES = 256 * 1024
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 TrackState = Literal["recording", "paused"]
 SourceCheck = Literal["strict", "symmetric", "learn"]
@@ -181,7 +182,7 @@ def encode_request(number: int, op: str, arguments: Mapping[str, Any]) -> bytes:
     Raises:
         MediaError: it would be longer than the protocol allows.
     """
-    line = json.dumps({"id": number, "op": op, **arguments}, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    line = _ENCODER.encode({"id": number, "op": op, **arguments}).encode() + b"\n"
     if len(line) > LINE_MAX_BYTES:
         raise MediaError(f"a {op} request of {len(line)} bytes is longer than the media protocol allows")
     return line

@@ -28,15 +28,16 @@ OrganisationOf = Callable[[Iterable[str], Iterable[str]], str | None]
 
 def record_call(call: PictureCall, conversation: str, organisation: str | None, began_at: datetime) -> Call:
     """The call as the journal tells it. `began_at` stands in where the picture has no start."""
+    parties = {id(item): _party(item) for item in (*call.parties[:MAX_PARTIES], call.caller, call.called) if item}
     return Call(
         conversation=conversation,
         organisation=organisation,
         started_at=call.started_at or began_at,
         ended_at=call.ended_at,
         direction=call.direction.value,
-        caller=_party(call.caller),
-        called=_party(call.called),
-        parties=[party for item in call.parties[:MAX_PARTIES] if (party := _party(item)) is not None],
+        caller=parties.get(id(call.caller)),
+        called=parties.get(id(call.called)),
+        parties=[parties[id(item)] for item in call.parties[:MAX_PARTIES]],
         session_ids={
             key[:SHORT]: value[:SHORT] for key, value in list(call.session_ids.items())[:MAX_SESSION_IDS] if value
         },
@@ -92,9 +93,7 @@ def _group_texts(extensions: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _party(party: PictureParty | None) -> Party | None:
-    if party is None:
-        return None
+def _party(party: PictureParty) -> Party:
     return Party(
         party=party.id[:SHORT],
         name=party.name[:SHORT],

@@ -16,10 +16,8 @@ from functools import lru_cache
 
 from callward.media.protocol import PayloadType, Remote, Srtp, TrackSettings
 from callward.recorder.actions import MediaLine
-from callward.sip import multipart
 from callward.sip.grammar import parse_number
-from callward.sip.media_type import MediaType
-from callward.sip.sdp import MediaDescription, SdpFailure, SessionDescription, describe, parse
+from callward.sip.sdp import MediaDescription, SessionDescription, describe, parse
 from callward.sip.sdp_fields import KEY_BYTES, Connection, Crypto, Direction, Origin
 from callward.siprec.stream_plan import PlannedStream
 
@@ -45,14 +43,6 @@ class LocalStream:
     rtcp_port: int
     srtp_key: str = ""
     """Base64 of master key and salt for what we send; empty without SRTP."""
-
-
-def session_description(content_type: MediaType | None, body: bytes) -> SessionDescription | SdpFailure | None:
-    """The SDP in a body; None when there is none."""
-    for part in multipart.parse(content_type, body):
-        if part.content_type.name == "application/sdp":
-            return parse(part.body)
-    return None
 
 
 def read_lines(offer: SessionDescription, source: str) -> tuple[MediaLine, ...]:

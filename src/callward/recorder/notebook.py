@@ -8,6 +8,7 @@ Notes (`Kind.STATE`) are JSON objects with `t`:
 | `message` | `s` session, `n` number, `at`, `raw` | a SIP message that told something, base64, SRTP keys blanked |
 | `session` | `s`, `data`, `dialog` | the session's state and its dialog's; the last one counts |
 | `answered` | `s`, `dialog` | the 200 was sent; the dialog as it is then |
+| `ending` | `s`, `why`, `at` | the session has ended: its tracks are being closed |
 | `gone` | `s` | the session is over and told of |
 | `media` | `boot` | the start of the media process that our tracks are known to |
 
@@ -87,6 +88,10 @@ class Notebook:
     def answered(self, session: str, dialog: Mapping[str, Any] | None) -> None:
         """The 200 was sent; nothing else has changed since `session`."""
         self._note({"t": "answered", "s": session, "dialog": dialog})
+
+    def ending(self, session: str, why: str, at: datetime) -> None:
+        """The session has ended; nothing else has changed since its last note."""
+        self._note({"t": "ending", "s": session, "why": why, "at": at.isoformat()})
 
     def gone(self, session: str) -> None:
         self._note({"t": "gone", "s": session})

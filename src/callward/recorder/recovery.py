@@ -101,6 +101,8 @@ class _Replay:
             state = self.states[value["s"]]
             state["dialog"] = value["dialog"]
             state["data"]["answered"] = True
+        elif kind == "ending":
+            self.states[value["s"]]["ending"] = (value["why"], datetime.fromisoformat(value["at"]))
         elif kind == "gone":
             self.states.pop(value["s"], None)
             self.notes.pop(value["s"], None)
@@ -116,6 +118,8 @@ class _Replay:
                 logger.error("session_unreadable", session=session, error=str(error))
                 state.unreadable.append(session)
                 continue
+            if "ending" in value:
+                data.end(*value["ending"])
             for recording in list(data.recordings.values()):
                 if recording.id in self.ended:
                     del data.recordings[recording.id]

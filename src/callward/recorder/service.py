@@ -147,7 +147,7 @@ class RecorderService:
             metrics.REFUSED.labels("no_recording_session").inc()
             self._replies.respond(event.exchange, verdict.status, verdict.reason, verdict.headers)
             return
-        offer = negotiation.session_description(event.request.content_type, event.request.body)
+        offer = observation.sdp
         source = event.flow.remote[0]
         if offer is None and delayed_offer.may_delay_offer(profile):
             offer, observation, source = delayed_offer.wanted_offer(), delayed_offer.as_if_offered(observation), ""
@@ -255,7 +255,7 @@ class RecorderService:
         """Re-INVITE, UPDATE or INFO: SDP, metadata, both or nothing."""
         request = exchange.request
         observation = self._observe(request)
-        offer = negotiation.session_description(request.content_type, request.body)
+        offer = observation.sdp
         if isinstance(offer, SdpFailure):
             self._replies.respond(exchange, 488, headers=(("Warning", f'399 callward "{offer.reason}"'),))
             return
@@ -308,7 +308,7 @@ class RecorderService:
             if live.core.data.ended:
                 return
             observation = self._observe(message)
-            answer = negotiation.session_description(message.content_type, message.body)
+            answer = observation.sdp
             if isinstance(answer, SessionDescription):
                 await self._renew(live, message, observation, answer, source)
             elif observation.raw_metadata:
@@ -338,9 +338,12 @@ class RecorderService:
             observation = self._observe(request)
             if observation.raw_metadata:
                 self._keep_message(live, request, observation, at)
+        known = live.core.data.ended
         actions = live.core.end(why, at, observation)
-        if live.core.data.answered:
-            self._remember(live)  # a crash while closing goes on with closing
+        if live.core.data.answered and not known:  # a crash while closing goes on with closing
+            if observation is not None:
+                self._remember(live)
+            self.notebook.ending(live.id, why, at)
         await self._work(live, actions)
         self._tell(live)
         if live.core.finished:

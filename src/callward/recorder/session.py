@@ -122,11 +122,8 @@ class RecordingSession:
             picture_now = self._take(observation, at)
             self._set_calls(picture_now, at)
             self._note(picture_now, observation, at)
-        self.data.ended = True
-        for recording in self._live():
-            recording.end(why, at)
         actions: list[Action] = [CloseTrack(stream.track) for stream in self.data.streams.values()]
-        self.data.streams.clear()
+        self.data.end(why, at)
         return actions + self._complete()
 
     # What the media process said ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from callward.media.protocol import TrackSettings
-from callward.recorder.recording import Recording
+from callward.recorder.recording import Recording, Why
 from callward.siprec.stream_plan import PlannedStream
 
 
@@ -68,6 +68,13 @@ class SessionData:
     conversations: dict[str, Conversation] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     ended: bool = False
+
+    def end(self, why: Why, at: datetime) -> None:
+        """No stream is left; the recordings wait for their tracks to be closed."""
+        self.ended = True
+        for recording in self.recordings.values():
+            recording.end(why, at)
+        self.streams.clear()
 
 
 _ADAPTER: TypeAdapter[SessionData] = TypeAdapter(SessionData)

@@ -59,6 +59,13 @@ def test_s19_bombs_are_refused_at_once(name: str, body: bytes, code: str) -> Non
     assert code in codes(reading)
 
 
+def test_s19_white_space_without_end_is_read_at_once() -> None:
+    started = time.perf_counter()
+    reading = read_xml(b" " * (MAX_BYTES - 100) + b"<?odd?><recording/>")
+    assert reading.root is not None
+    assert time.perf_counter() - started < BUDGET_S
+
+
 def test_s19_entities_are_never_resolved() -> None:
     reading = read_metadata(document('<session session_id="S"><x>&boom;a</x></session>'))
     assert "metadata_malformed" in codes(reading)

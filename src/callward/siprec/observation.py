@@ -86,8 +86,8 @@ class Observation:
     supported: tuple[str, ...] = ()
     streams: tuple[OfferedStream, ...] | None = None
     """None: the message has no SDP."""
-    sdp: SessionDescription | None = field(default=None, compare=False, repr=False)
-    """The same SDP as the SIP layer reads it, for who has to answer it."""
+    sdp: SessionDescription | SdpFailure | None = field(default=None, compare=False, repr=False)
+    """The same SDP as the SIP layer reads it, for who has to answer it; or why it cannot be read."""
     sdp_origin: str = ""
     sdp_session_name: str = ""
     metadata: tuple[Metadata, ...] = ()
@@ -175,7 +175,7 @@ class _Body(TypedDict, total=False):
     """The fields of an observation that a body fills."""
 
     streams: tuple[OfferedStream, ...]
-    sdp: SessionDescription
+    sdp: SessionDescription | SdpFailure
     sdp_origin: str
     sdp_session_name: str
     metadata: tuple[Metadata, ...]
@@ -206,7 +206,7 @@ def _read_body(content_type: MediaType | str | None, disposition: str, body: byt
             else (disposition.partition(";")[0].strip().lower() if whole else "")
         )
         if name == "application/sdp":
-            if "sdp" in told:
+            if "streams" in told:
                 oddities.append(Oddity("second_sdp", "the body has more than one SDP; the first one counts"))
                 continue
             _read_sdp(part.body, told, oddities)
@@ -228,11 +228,11 @@ def _read_body(content_type: MediaType | str | None, disposition: str, body: byt
 
 def _read_sdp(body: bytes, told: _Body, oddities: list[Oddity]) -> None:
     sdp = parse_sdp(body)
+    told["sdp"] = sdp
     if isinstance(sdp, SdpFailure):
         oddities.append(Oddity("sdp_unreadable", sdp.reason))
         return
     origin = sdp.origin
-    told["sdp"] = sdp
     told["streams"] = offered_streams(sdp)
     told["sdp_origin"] = clean(str(origin)) if origin else ""
     told["sdp_session_name"] = clean(next((value for kind, value in sdp.lines if kind == "s"), ""))

@@ -30,7 +30,9 @@ def request(
 ) -> bytes:
     """A plain valid request with the given start line; `extra` lines replace defaults of the same name."""
     method = method or start.split(" ")[0]
-    names = {(line.encode() if isinstance(line, str) else line).split(b":")[0].strip().lower().decode() for line in extra}
+    names = {
+        (line.encode() if isinstance(line, str) else line).split(b":")[0].strip().lower().decode() for line in extra
+    }
     defaults = [
         "Via: SIP/2.0/UDP host1.example.com:5060;branch=z9hG4bKtorture1",
         "Max-Forwards: 70",
@@ -49,7 +51,7 @@ VALID: dict[str, bytes] = {
     "3.1.1.1 wsinv": message(
         "INVITE sip:vivekg@chair-dnrc.example.com;unknownparam SIP/2.0",
         "TO :",
-        ' sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n',
+        " sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n",
         'from   : "J Rosenberg \\\\\\""       <sip:jdrosen@example.com>',
         "  ;",
         "  tag = 98asjd8",
@@ -123,9 +125,13 @@ VALID: dict[str, bytes] = {
         "Content-Type: application/sdp",
         body=SDP,
     ),
-    "3.1.1.8 dblreq": request("REGISTER sip:example.com SIP/2.0", "To: sip:j.user@example.com", "Contact: sip:j.user@h.example.com")
+    "3.1.1.8 dblreq": request(
+        "REGISTER sip:example.com SIP/2.0", "To: sip:j.user@example.com", "Contact: sip:j.user@h.example.com"
+    )
     + request("INVITE sip:joe@example.com SIP/2.0", "Content-Type: application/sdp", body=SDP),
-    "3.1.1.9 semiuri": request("OPTIONS sip:user;par=u%40example.net@example.com SIP/2.0", "To: sip:j_user@example.com"),
+    "3.1.1.9 semiuri": request(
+        "OPTIONS sip:user;par=u%40example.net@example.com SIP/2.0", "To: sip:j_user@example.com"
+    ),
     "3.1.1.10 transports": request(
         "OPTIONS sip:user@example.com SIP/2.0",
         *[
@@ -162,9 +168,22 @@ VALID: dict[str, bytes] = {
 """RFC 4475 3.1.1: must be accepted."""
 
 INVALID: dict[str, tuple[bytes, int]] = {
-    "3.1.2.1 badinv01": (request("INVITE sip:user@example.com SIP/2.0", "Contact: \"Joe\" <sip:joe@example.org>;;;;,;;,;", "Via: SIP/2.0/UDP 192.0.2.15;;,;,,"), 400),
-    "3.1.2.2 clerr": (request("INVITE sip:user@example.com SIP/2.0", "Content-Length: 9999", length=False, body=SDP), 400),
-    "3.1.2.3 ncl": (request("INVITE sip:user@example.com SIP/2.0", "Content-Length: -999", length=False, body=SDP), 400),
+    "3.1.2.1 badinv01": (
+        request(
+            "INVITE sip:user@example.com SIP/2.0",
+            'Contact: "Joe" <sip:joe@example.org>;;;;,;;,;',
+            "Via: SIP/2.0/UDP 192.0.2.15;;,;,,",
+        ),
+        400,
+    ),
+    "3.1.2.2 clerr": (
+        request("INVITE sip:user@example.com SIP/2.0", "Content-Length: 9999", length=False, body=SDP),
+        400,
+    ),
+    "3.1.2.3 ncl": (
+        request("INVITE sip:user@example.com SIP/2.0", "Content-Length: -999", length=False, body=SDP),
+        400,
+    ),
     "3.1.2.4 scalar02": (
         request(
             "REGISTER sip:example.com SIP/2.0",
@@ -184,11 +203,14 @@ INVALID: dict[str, tuple[bytes, int]] = {
             "CSeq: 9292394834772304023312 OPTIONS",
             "Call-ID: scalarlg.noase0of0234hn2qofoaf0232aewf2394r",
             "Retry-After: 949302838503028349304023988",
-            "Warning: 1812 overture \"In Progress\"",
+            'Warning: 1812 overture "In Progress"',
         ),
         400,
     ),
-    "3.1.2.6 quotbal": (request("INVITE sip:user@example.com SIP/2.0", 'To: "Mr. J. User <sip:j.user@example.com>'), 400),
+    "3.1.2.6 quotbal": (
+        request("INVITE sip:user@example.com SIP/2.0", 'To: "Mr. J. User <sip:j.user@example.com>'),
+        400,
+    ),
     "3.1.2.7 ltgtruri": (request("INVITE <sip:user@example.com> SIP/2.0"), 400),
     "3.1.2.8 lwsruri": (request("INVITE sip:user@example.com; lr SIP/2.0"), 400),
     "3.1.2.9 lwsstart": (request("INVITE  sip:user@example.com  SIP/2.0", method="INVITE"), 400),
@@ -197,7 +219,10 @@ INVALID: dict[str, tuple[bytes, int]] = {
         request("REGISTER sip:example.com SIP/2.0", "Contact: sip:user@example.com?Route=%3Csip:sip.example.com%3E"),
         400,
     ),
-    "3.1.2.16 badvers": (request("OPTIONS sip:t.watson@example.org SIP/7.0", "Via: SIP/7.0/UDP c.example.com;branch=z9hG4bKkdjuw"), 505),
+    "3.1.2.16 badvers": (
+        request("OPTIONS sip:t.watson@example.org SIP/7.0", "Via: SIP/7.0/UDP c.example.com;branch=z9hG4bKkdjuw"),
+        505,
+    ),
     "3.1.2.17 mismatch01": (request("OPTIONS sip:user@example.com SIP/2.0", "CSeq: 8 INVITE"), 400),
     "3.1.2.18 mismatch02": (request("NEWMETHOD sip:user@example.com SIP/2.0", "CSeq: 8 INVITE"), 400),
     "3.1.2.19 bigcode": (
@@ -228,7 +253,11 @@ INVALID: dict[str, tuple[bytes, int]] = {
     ),
     "3.3.9 mcl01": (
         request(
-            "OPTIONS sip:user@example.com SIP/2.0", "Content-Length: 13", "Content-Length: 5", body="There's no way to know", length=False
+            "OPTIONS sip:user@example.com SIP/2.0",
+            "Content-Length: 13",
+            "Content-Length: 5",
+            body="There's no way to know",
+            length=False,
         ),
         400,
     ),
@@ -241,7 +270,9 @@ LIBERAL: dict[str, bytes] = {
     "3.1.2.14 badaspec": request(
         "OPTIONS sip:user@example.org SIP/2.0", 'To: "Watson, Thomas" < sip:t.watson@example.org >'
     ),
-    "3.1.2.15 baddn": request("OPTIONS sip:t.watson@example.org SIP/2.0", "To: Watson, Thomas <sip:t.watson@example.org>"),
+    "3.1.2.15 baddn": request(
+        "OPTIONS sip:t.watson@example.org SIP/2.0", "To: Watson, Thomas <sip:t.watson@example.org>"
+    ),
     "3.2.1 badbranch": request("OPTIONS sip:user@example.com SIP/2.0", "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK"),
     "3.3.2 unkscm": request("OPTIONS nobodyKnowsThisScheme:totallyopaquecontent SIP/2.0"),
     "3.3.3 novelsc": request("OPTIONS soap.beep://192.0.2.103:3002 SIP/2.0"),
@@ -256,8 +287,12 @@ LIBERAL: dict[str, bytes] = {
         "Require: nothingSupportsThis, nothingSupportsThisEither",
         "Proxy-Require: noProxiesSupportThis, norDoAnyProxiesSupportThis",
     ),
-    "3.3.6 invut": request("INVITE sip:user@example.com SIP/2.0", "Content-Type: application/unknownformat", body="<audio/>"),
-    "3.3.7 regaut01": request("REGISTER sip:example.com SIP/2.0", "Authorization: NoOneKnowsThisScheme opaque-data=here"),
+    "3.3.6 invut": request(
+        "INVITE sip:user@example.com SIP/2.0", "Content-Type: application/unknownformat", body="<audio/>"
+    ),
+    "3.3.7 regaut01": request(
+        "REGISTER sip:example.com SIP/2.0", "Authorization: NoOneKnowsThisScheme opaque-data=here"
+    ),
     "3.3.10 bcast": message(
         "SIP/2.0 200 OK",
         "Via: SIP/2.0/UDP 192.0.2.198;branch=z9hG4bK1324923",
@@ -268,8 +303,12 @@ LIBERAL: dict[str, bytes] = {
         "To: sip:user@example.edu;tag=2229",
     ),
     "3.3.11 zeromf": request("OPTIONS sip:user@example.com SIP/2.0", "Max-Forwards: 0"),
-    "3.3.12 cparam01": request("REGISTER sip:example.com SIP/2.0", "Contact: sip:+19725552222@gw1.example.net;unknownparam"),
-    "3.3.13 cparam02": request("REGISTER sip:example.com SIP/2.0", "Contact: <sip:+19725552222@gw1.example.net;unknownparam>"),
+    "3.3.12 cparam01": request(
+        "REGISTER sip:example.com SIP/2.0", "Contact: sip:+19725552222@gw1.example.net;unknownparam"
+    ),
+    "3.3.13 cparam02": request(
+        "REGISTER sip:example.com SIP/2.0", "Contact: <sip:+19725552222@gw1.example.net;unknownparam>"
+    ),
     "3.3.14 regescrt": request(
         "REGISTER sip:example.com SIP/2.0", "Contact: <sip:user@example.com?Route=%3Csip:sip.example.com%3E>"
     ),
@@ -291,21 +330,28 @@ IPV6: dict[str, tuple[bytes, bool]] = {
         request(
             "REGISTER sip:[2001:db8::10] SIP/2.0",
             "Via: SIP/2.0/UDP [2001:db8::9:1];branch=z9hG4bKas3-111",
-            "Contact: \"Caller\" <sip:caller@[2001:db8::1]>",
+            'Contact: "Caller" <sip:caller@[2001:db8::1]>',
         ),
         True,
     ),
     "4.2 ipv6-bad": (request("REGISTER sip:2001:db8::10 SIP/2.0"), False),
     "4.5 via-received-no-brackets": (
-        request("BYE sip:[2001:db8::10] SIP/2.0", "Via: SIP/2.0/UDP [2001:db8::9:1];received=2001:db8::9:255;branch=z9hG4bKas3"),
+        request(
+            "BYE sip:[2001:db8::10] SIP/2.0",
+            "Via: SIP/2.0/UDP [2001:db8::9:1];received=2001:db8::9:255;branch=z9hG4bKas3",
+        ),
         True,
     ),
     "4.6 via-received-brackets": (
-        request("OPTIONS sip:[2001:db8::10] SIP/2.0", "Via: SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255];branch=z9hG4bKas3"),
+        request(
+            "OPTIONS sip:[2001:db8::10] SIP/2.0",
+            "Via: SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255];branch=z9hG4bKas3",
+        ),
         True,
     ),
     "4.10 mapped": (
-        request("INVITE sip:user@example.com SIP/2.0", "Contact: <sip:user@[::ffff:192.0.2.10]:19823>", body=SDP), True
+        request("INVITE sip:user@example.com SIP/2.0", "Contact: <sip:user@[::ffff:192.0.2.10]:19823>", body=SDP),
+        True,
     ),
 }
 """RFC 5118: the message and whether it is accepted."""

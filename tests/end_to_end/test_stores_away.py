@@ -167,6 +167,25 @@ def ballast(disk: Path, leave_bytes: int) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
 
 
+class _Packets:
+    """Counts what was sent."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._more = asyncio.Event()
+
+    def count(self, number: int) -> None:
+        self._number = number
+        self._more.set()
+
+    async def further(self, packets: int) -> None:
+        """Wait until so many more were sent."""
+        wanted = self._number + packets
+        while self._number < wanted:
+            self._more.clear()
+            await self._more.wait()
+
+
 async def _answers(machine: Machine) -> tuple[int, int, str]:
     """What OPTIONS and a new INVITE get, and for how long a client shall wait."""
     client = SipClient("127.0.0.1", machine.sip_port, "UDP")
@@ -186,7 +205,8 @@ async def test_fault_6_a_full_disk_refuses_new_calls_after_an_alarm_and_resumes_
     sealed = s3.sizes()
     try:
         async with recorded_session(machine) as session:
-            talk = asyncio.create_task(session.speak(6.0))
+            sent = _Packets()
+            talk = asyncio.create_task(session.speak(6.0, on_packet=sent.count))
             ballast(disk, RESERVE_BYTES * 3 // 2)
             await asyncio.to_thread(
                 wait_until, lambda: bool(browser.system_events("disk_low")), "the alarm before the disk is full"
@@ -198,7 +218,10 @@ async def test_fault_6_a_full_disk_refuses_new_calls_after_an_alarm_and_resumes_
             options, invite, retry_after = await _answers(machine)
             assert (options, invite) == (503, 503)
             assert int(retry_after.split(";")[0]) > 0
-            assert not talk.done(), "the running call goes on meanwhile"
+            ballast(disk, 0)
+            await sent.further(50)
+            ballast(disk, RESERVE_BYTES // 2)
+            assert not talk.done(), "the running call goes on meanwhile, even while not a byte is free"
             await talk
             assert (await session.hang_up()).status == 200
         call = await asyncio.to_thread(once, browser, session.extra["caller"], 6.0)

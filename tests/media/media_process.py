@@ -80,6 +80,7 @@ class MediaClient:
         self.socket.connect(str(path))
         self._rest = b""
         self.events: list[dict[str, Any]] = []
+        self._replies: dict[int, dict[str, Any]] = {}
         self.hello = self.read()
 
     def read(self) -> dict[str, Any]:
@@ -98,12 +99,14 @@ class MediaClient:
         return number
 
     def reply(self, number: int) -> dict[str, Any]:
-        while True:
+        """The reply to this request; replies come in any order."""
+        while number not in self._replies:
             message = self.read()
             if "event" in message:
                 self.events.append(message)
-            elif message["id"] == number:
-                return message
+            else:
+                self._replies[message["id"]] = message
+        return self._replies.pop(number)
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """The reply; fails when the operation did."""

@@ -7,17 +7,16 @@ in a group with all the others → 200. The disk is never waited for call by cal
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from callward.media.protocol import MediaError
 from callward.platform.telemetry import logger
 from callward.provisioning.snapshot import Peer
 from callward.recorder import delayed_offer, metrics, negotiation
 from callward.recorder.ability import Ability
 from callward.recorder.actions import Action, MediaLine
+from callward.recorder.background import Background
 from callward.recorder.entropy import Entropy
 from callward.recorder.journaled_message import journaled
 from callward.recorder.live_session import LiveSession
@@ -87,7 +86,7 @@ class RecorderService:
         self._entropy = entropy
         self._policy = policy
         self._dirty: set[LiveSession] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._endpoint: Endpoint
         self._driver: Clock
         self._replies: Replies
@@ -121,7 +120,7 @@ class RecorderService:
             case Answered(dialog=Dialog(note=LiveSession() as live), response=response):
                 self._heard(live)
                 if response.body and not event.refresh:
-                    self._spawn(self._take_answer(live, response, live.core.data.address))
+                    self._background.spawn(self._take_answer(live, response, live.core.data.address))
             case RetryDue(dialog=Dialog(note=LiveSession() as live)):
                 self._offer_again(live)
             case ResponseReceived(dialog=dialog, response=response) if dialog is not None and response.is_success:
@@ -169,7 +168,7 @@ class RecorderService:
         self.sessions[live.id] = live
         metrics.SESSIONS.set(len(self.sessions))
         lines = negotiation.read_lines(offer, source)
-        self._spawn(self._establish(live, event, observation, offer, lines, at, verdict.oddities, started))
+        self._background.spawn(self._establish(live, event, observation, offer, lines, at, verdict.oddities, started))
 
     def _core(self, data: SessionData, directory: Directory, peer: Peer) -> RecordingSession:
         return RecordingSession(
@@ -237,7 +236,7 @@ class RecorderService:
             self._replies.respond(exchange, 481)
             return
         self._heard(live)
-        self._spawn(self._in_turn(live, exchange, work))
+        self._background.spawn(self._in_turn(live, exchange, work))
 
     async def _in_turn(
         self,
@@ -297,7 +296,7 @@ class RecorderService:
             return
         self._heard(live)
         if event.request.body:
-            self._spawn(self._take_answer(live, event.request, event.exchange.flow.remote[0]))
+            self._background.spawn(self._take_answer(live, event.request, event.exchange.flow.remote[0]))
         elif event.exchange.makes_dialog and not event.exchange.request.body:
             logger.warning("offer_not_answered", session=live.id, peer=live.core.data.peer_name)
             self.hang_up(live, "error")
@@ -324,7 +323,7 @@ class RecorderService:
         why = _WHY.get(event.cause, "error")
         if live.recovered and event.cause in (Cause.TIMEOUT, Cause.TRANSPORT, Cause.GONE):
             why = "recovered"
-        self._spawn(self._end_in_turn(live, why, event.request))
+        self._background.spawn(self._end_in_turn(live, why, event.request))
 
     async def _end_in_turn(self, live: LiveSession, why: str, request: Request | None) -> None:
         async with live.turn:
@@ -371,7 +370,7 @@ class RecorderService:
         """The media process ended a track by itself."""
         for live in self.sessions.values():
             if any(stream.track == track for stream in live.core.data.streams.values()):
-                self._spawn(self._lose(live, track, why))
+                self._background.spawn(self._lose(live, track, why))
                 return
 
     async def _lose(self, live: LiveSession, track: str, why: str) -> None:
@@ -396,7 +395,7 @@ class RecorderService:
     def hang_up(self, live: LiveSession, why: str) -> None:
         """End a session from our side: BYE where there still is a dialog."""
         self.requests.bye(live)
-        self._spawn(self._end_in_turn(live, why, None))
+        self._background.spawn(self._end_in_turn(live, why, None))
 
     def adopt(self, live: LiveSession) -> None:
         """Take a session up again after a restart."""
@@ -428,10 +427,7 @@ class RecorderService:
 
     async def settle(self, timeout_s: float) -> None:
         """Wait for the work under way, at most so long; what then still waits (for the media process) is left to the next start."""
-        if self._tasks:
-            _, waiting = await asyncio.wait(list(self._tasks), timeout=timeout_s)
-            for task in waiting:
-                task.cancel()
+        await self._background.settle(timeout_s)
 
     # Small steps -----------------------------------------------------------------------------------------------------
 
@@ -470,21 +466,6 @@ class RecorderService:
             self.notebook.event(event)
             if isinstance(event, RecordingEnded):
                 metrics.RECORDINGS.labels(event.why).inc()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(_logged(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
-    """A defect in the work of one session must not end the others'."""
-    try:
-        await work
-    except MediaError as error:
-        logger.error("media_work_failed", error=str(error))
-    except Exception:
-        logger.exception("session_work_failed")
 
 
 def _profile(peer: Peer) -> PeerProfile:

@@ -33,8 +33,9 @@ from callward.recorder.actions import (
     RotateTrack,
     UpdateTrack,
 )
-from callward.recorder.claims import Claims, mark_transfer
+from callward.recorder.claims import Claims
 from callward.recorder.conversations import PLACEHOLDER, OrganisationOf, record_call, select_organisation
+from callward.recorder.marks import mark_flow, mark_transfer
 from callward.recorder.negotiation import LocalStream
 from callward.recorder.recording import Origin, RecordedTrack, Recording, Why
 from callward.recorder.session_data import Conversation, OpenStream, SessionData, without_keys
@@ -102,7 +103,8 @@ class RecordingSession:
             stream = self.data.streams.get(step.index)
             if stream is not None and step.action in (Step.UPDATE, Step.PAUSE, Step.RESUME):
                 actions += self._update_stream(stream, step, by_index[step.index])
-        self._mark_flow(before, at)
+        for recording in self._live():
+            mark_flow(recording, self._streams_of(recording), before, at)
         self.data.plan = [step for step in plan if step.index < len(observation.streams or ())]
         self._note(picture_now, observation, at)
         return actions + self._snapshot_request()
@@ -266,6 +268,9 @@ class RecordingSession:
     def _live(self) -> list[Recording]:
         return [recording for recording in self.data.recordings.values() if not recording.ending]
 
+    def _streams_of(self, recording: Recording) -> list[OpenStream]:
+        return [stream for stream in self.data.streams.values() if stream.recording == recording.id]
+
     def _stream_of(self, track: str) -> OpenStream | None:
         return next((stream for stream in self.data.streams.values() if stream.track == track), None)
 
@@ -291,7 +296,7 @@ class RecordingSession:
         claims = Claims(now)
         actions: list[Action] = []
         for recording in self._live():
-            streams = [stream for stream in self.data.streams.values() if stream.recording == recording.id]
+            streams = self._streams_of(recording)
             if not self._is_over(recording, streams, claims, at):
                 continue
             recording.end("call_ended", at)
@@ -482,26 +487,6 @@ class RecordingSession:
     def _close_stream(self, stream: OpenStream) -> CloseTrack:
         del self.data.streams[stream.index]
         return CloseTrack(stream.track)
-
-    def _mark_flow(self, before: Mapping[int, bool], at: datetime) -> None:
-        """Pause and resume, with the labels of the streams;
-
-        the recording is paused when none of its streams flows (S23).
-        """
-        for recording in self._live():
-            streams = [stream for stream in self.data.streams.values() if stream.recording == recording.id]
-            for kind, flows in (("pause", False), ("resume", True)):
-                labels = [
-                    stream.label or str(stream.index)
-                    for stream in streams
-                    if stream.flows is flows and before.get(stream.index, stream.flows) is not flows
-                ]
-                if labels:
-                    recording.mark(kind, at, "streams " + ", ".join(labels))
-            paused = bool(streams) and not any(stream.flows for stream in streams)
-            if paused != recording.paused:
-                recording.paused = paused
-                recording.dirty = True
 
     def _note(self, now: Picture, observation: Observation, at: datetime) -> None:
         """Keep what came raw, and what was odd about it (S16)."""

@@ -306,9 +306,9 @@ class MediaProcess:
             "receive": receive,
             "quarantine_ms": 150,
         }
-        # Workers of a parallel run take ranges far apart.
+        # Workers of a parallel run take ranges far apart; other runs on this machine begin elsewhere.
         worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-        first = 40_000 + 2_000 * (worker % 8) + (ports * next(_ports)) % 1_900
+        first = 40_000 + 2_000 * (worker % 8) + (ports * next(_ports) + 2 * (os.getpid() % 900)) % 1_900
         self.config |= {"port_min": first, "port_max": first + ports - 1} | config
         self.pid: int | None = None
         self.log = folder / "log"

@@ -67,8 +67,8 @@ def test_fault_7_a_failed_sync_ends_the_process_and_nothing_acknowledged_is_lost
     torture.start()
     assert torture.verify(acked) == []
     assert torture.lost == 0 and torture.compared > 0
-    # The landing outlived the process: even what was not acknowledged is there.
-    assert torture.lost_packets() == 0
+    # The landing outlived the process: what was not acknowledged is there too, but for the batch that was just being received.
+    assert torture.lost_packets() <= STREAMS
 
 
 def test_fault_6_a_full_disk_refuses_new_calls_keeps_the_running_ones_and_resumes_by_itself(torture: Torture) -> None:

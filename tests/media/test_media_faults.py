@@ -49,8 +49,8 @@ def wait_for_abort(torture: Torture) -> int:
 
 
 def test_faults_1_and_2_kills_and_power_losses_under_load_lose_nothing_acknowledged(torture: Torture) -> None:
-    failures = campaign(torture, kills=6, run_s=(0.2, 0.5))
-    assert not failures and torture.lost == 0 and torture.compared > 100_000
+    failures = campaign(torture, kills=4, run_s=(0.2, 0.5))
+    assert not failures and torture.lost == 0 and torture.compared > 50_000
     # A batch of one stream's packets at most; the landing keeps what was received, the sockets what was not.
     assert max(torture.lost_per_kill) <= STREAMS
     # One sync interval of 20 ms, the sync itself, and the start; on a busy machine a little more.
@@ -93,7 +93,7 @@ def test_fault_6_a_full_disk_refuses_new_calls_keeps_the_running_ones_and_resume
 def test_fault_8_a_slow_disk_costs_no_packet_and_is_told(torture: Torture) -> None:
     client = torture.start("slow_sync=400")
     torture.open_and_send()
-    torture.run_for(2.0)
+    torture.run_for(1.2)
     # The ring buffer holds: it is slow, yet far from behind.
     status = client.ask("status")
     assert status["able"] and status["sync_ms_max"] >= 400 and status["buffered_ms"] >= 1

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from typing import Any
 
 import httpx
 import psutil
+
+from callward.platform.postgres import locate
 
 START_TIMEOUT_S = 90.0
 FIRST_USER = "admin.admin"
@@ -107,6 +110,12 @@ class Machine:
                 self.process.wait()
                 raise
         return int(self.process.returncode)
+
+    def remove_database(self) -> None:
+        """As root the database lies outside of the data folder, where its user can reach it."""
+        folder = locate(self.data).data
+        if self.data not in folder.parents:
+            shutil.rmtree(folder.parent, ignore_errors=True)
 
     def kill_all(self) -> None:
         """SIGKILL the supervisor: its children must end by themselves."""
@@ -281,3 +290,4 @@ def running(machine: Machine) -> Iterator[Machine]:
         yield machine
     finally:
         machine.stop()
+        machine.remove_database()

@@ -71,3 +71,4 @@ async def test_a_recording_cut_by_the_death_of_the_whole_machine_is_archived(
         assert len(samples) / rate >= 1.85, "at most a sync interval of audio may be missing"
     finally:
         machine.stop()
+        machine.remove_database()

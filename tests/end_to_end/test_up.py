@@ -89,6 +89,7 @@ async def test_a_restart_keeps_everything_and_a_stop_leaves_nothing_behind(folde
         await asyncio.to_thread(ready, browser, open_one.extra["caller"])
     finally:
         machine.stop()
+        machine.remove_database()
 
 
 def _sockets(machine: Machine) -> list[Path]:

@@ -56,4 +56,11 @@ def test_fault_5_a_killed_migration_is_completed_by_the_next_start(empty_databas
 
 
 def _chain() -> list[str]:
-    return ["0001_platform", "0002_provisioning", "0003_access", "0004_records", "0005_archive"]
+    return [
+        "0001_platform",
+        "0002_provisioning",
+        "0003_access",
+        "0004_records",
+        "0005_archive",
+        "0006_late_organisations",
+    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -117,6 +117,15 @@ async def _apply_facts(session: AsyncSession, event: RecordingStarted | Recordin
         if not sealed:
             row.duration_ms = _milliseconds(event.started_at, event.ended_at)
     await session.flush()
+    await session.execute(
+        update(StoredBlob)
+        .where(
+            StoredBlob.recording_id == row.id,
+            StoredBlob.organisation_id.is_distinct_from(row.organisation_id),
+        )
+        .values(organisation_id=row.organisation_id)
+        .execution_options(synchronize_session=False)
+    )
     for call in event.calls:
         await _apply_call(session, row, call, rank, at)
     await _follow_recording(session, row)
@@ -154,28 +163,39 @@ async def _apply_call(session: AsyncSession, recording: Recording, call: Call, r
     newer = (Conversation.facts_rank < rank) | ((Conversation.facts_rank == rank) & (Conversation.facts_at <= at))
     # The call may go on in a second recording (2N): the rank is of that recording's picture, and an ended call stays ended.
     await session.execute(statement.on_conflict_do_update(index_elements=[Conversation.id], set_=facts, where=newer))
-    await session.execute(
-        insert(ConversationRecording)
-        .values(
-            conversation_id=call.conversation,
-            recording_id=recording.id,
-            organisation_id=call.organisation,
-            offset_ms=0,
-            length_ms=0,
-        )
-        .on_conflict_do_nothing()
+    # The organisation may be named late (a carrier's peer); what belongs to the conversation follows the conversation.
+    organisation = await session.scalar(
+        select(Conversation.organisation_id).where(Conversation.id == call.conversation)
     )
-    await _note_keys(session, call)
-    await _note_numbers(session, call, [caller, called, *parties])
+    link = insert(ConversationRecording).values(
+        conversation_id=call.conversation,
+        recording_id=recording.id,
+        organisation_id=organisation,
+        offset_ms=0,
+        length_ms=0,
+    )
+    await session.execute(link.on_conflict_do_nothing())
+    await _note_keys(session, call, organisation)
+    await _note_numbers(session, call, organisation, [caller, called, *parties])
+    for table in (ConversationRecording, ConversationKey):
+        await session.execute(
+            update(table)
+            .where(
+                table.conversation_id == call.conversation,
+                table.organisation_id.is_distinct_from(organisation),
+            )
+            .values(organisation_id=organisation)
+            .execution_options(synchronize_session=False)
+        )
 
 
-async def _note_keys(session: AsyncSession, call: Call) -> None:
+async def _note_keys(session: AsyncSession, call: Call, organisation: str | None) -> None:
     rows = [
         {
             "conversation_id": call.conversation,
             "kind": kind,
             "value": storable(value),
-            "organisation_id": call.organisation,
+            "organisation_id": organisation,
         }
         for kind, value in call.session_ids.items()
         if value and kind in RELATING_KEYS
@@ -184,23 +204,22 @@ async def _note_keys(session: AsyncSession, call: Call) -> None:
         await session.execute(insert(ConversationKey).values(rows).on_conflict_do_nothing())
 
 
-async def _note_numbers(session: AsyncSession, call: Call, parties: list[Party]) -> None:
+async def _note_numbers(session: AsyncSession, call: Call, organisation: str | None, parties: list[Party]) -> None:
     found = sorted({numbers.digits_of(p.number) for p in parties if numbers.is_number(p.number)} - {""})
-    if not found:
-        return
-    await session.execute(delete(ConversationNumber).where(ConversationNumber.conversation_id == call.conversation))
+    of_conversation = ConversationNumber.conversation_id == call.conversation
+    if not found:  # this event names none: those of an earlier one stay
+        found = sorted((await session.scalars(select(ConversationNumber.digits).where(of_conversation))).all())
+    await session.execute(delete(ConversationNumber).where(of_conversation))
     for digits in found:
         await session.execute(
             insert(ConversationNumber).values(
                 conversation_id=call.conversation,
                 digits=digits,
-                organisation_id=call.organisation,
+                organisation_id=organisation,
                 started_at=call.started_at,
             )
         )
-        rows = [
-            {"organisation_id": call.organisation, "digits": digits, "part": part} for part in numbers.parts(digits)
-        ]
+        rows = [{"organisation_id": organisation, "digits": digits, "part": part} for part in numbers.parts(digits)]
         await session.execute(insert(NumberPart).values(rows).on_conflict_do_nothing())
 
 

@@ -23,6 +23,7 @@ from callward.archive.model import (
     Recording,
     StoredBlob,
 )
+from callward.platform.telemetry import logger
 from callward.records.apply import storable
 from callward.records.events import (
     Call,
@@ -231,6 +232,10 @@ def _search_text(parties: list[Party]) -> str:
 
 async def _apply_outcome(session: AsyncSession, event: RecordingStored | RecordingFailed) -> None:
     row = await _recording(session, event.recording)
+    if row.state == "ready" and not await _is_same_outcome(session, event):
+        # Nothing that a second sealing says may cost the good recording its key or its objects.
+        logger.error("second_sealing_ignored", recording=event.recording, outcome=event.type)
+        return
     row.seal_problems = storable([problem.model_dump(mode="json") for problem in event.problems])
     if isinstance(event, RecordingFailed) and event.retry:
         await session.flush()
@@ -258,6 +263,18 @@ async def _apply_outcome(session: AsyncSession, event: RecordingStored | Recordi
             insert(StoredBlob).values(values).on_conflict_do_update(index_elements=[StoredBlob.key], set_=values)
         )
     await _follow_recording(session, row)
+
+
+async def _is_same_outcome(session: AsyncSession, event: RecordingStored | RecordingFailed) -> bool:
+    """The event names exactly the objects that the database knows, byte for byte."""
+    if isinstance(event, RecordingFailed):
+        return False
+    known = await session.execute(
+        select(StoredBlob.key, StoredBlob.sha256, StoredBlob.stored_sha256).where(
+            StoredBlob.recording_id == event.recording
+        )
+    )
+    return {tuple(row) for row in known} == {(blob.key, blob.sha256, blob.stored_sha256) for blob in event.blobs}
 
 
 async def _follow_recording(session: AsyncSession, recording: Recording) -> None:

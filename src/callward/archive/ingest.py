@@ -7,6 +7,7 @@ Blob keys are made of the recording's id, so a repeated step writes over what th
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from callward.archive.encryption import encrypt_file, new_data_key, wrap
 from callward.archive.extraction import Extractor, TrackGoneError, TrackOpenError
 from callward.archive.keys import ArchiveKeys
 from callward.media.codec_process import CodecPool
-from callward.platform.blobs import BlobStore
+from callward.platform.blobs import BlobStore, BlobStoreError
 from callward.recorder.sealing.seal import SealedFile, SealedRecording, SealOptions, raw_only, seal
 from callward.records.events import (
     EVENT,
@@ -30,10 +31,18 @@ from callward.records.events import (
 )
 
 READY = "ready.json"
+MANIFEST = "manifest"
 SALT_BYTES = 16
+
+BEGUN = "begun"
+"""In a spool entry: its objects may be in the store already, so that they are no other entry's."""
 
 Outcome = RecordingStored | RecordingFailed
 Checkpoint = Callable[[str], None]
+
+
+class AlreadyStoredError(Exception):
+    """The object store holds another sealed copy of the recording, which must not be written over."""
 
 
 def no_checkpoint(_step: str) -> None:
@@ -55,13 +64,16 @@ class Ingest:
     def prepare(self, ended: RecordingEnded, *, give_up: bool = False) -> Outcome:
         """Seal and encrypt a recording in the spool, or take what a process before this one had finished there.
 
-        `give_up`: no master could be made of it: keep the packets only. Raises CodecError, ExtractionError, TrackOpenError (unless
-        `give_up`), OSError.
+        `give_up`: no master could be made of it: keep the packets only. Raises AlreadyStoredError, CodecError, ExtractionError,
+        TrackOpenError (unless `give_up`), OSError.
         """
         folder = self.spool / ended.recording
         done = self.ready(ended.recording)
         if done is not None:
             return done
+        with contextlib.suppress(BlobStoreError):  # a store that is away is asked again by `put`
+            if self.store.exists(f"{ended.recording}/{MANIFEST}"):
+                raise AlreadyStoredError(f"{ended.recording} is in the archive already")
         shutil.rmtree(folder, ignore_errors=True)
         work = folder / "work"
         work.mkdir(parents=True, mode=0o700)
@@ -92,12 +104,27 @@ class Ingest:
     def put(self, outcome: Outcome) -> None:
         """Store the objects of a finished spool entry; returns when the store holds each with its checksum.
 
-        Raises BlobStoreError.
+        The manifest comes last: where it is, everything is. Raises AlreadyStoredError, BlobStoreError, OSError.
         """
+        folder = self.spool / outcome.recording
+        if not (folder / BEGUN).exists():
+            self._refuse_other_copy(outcome)
+            (folder / BEGUN).touch()
         for blob in outcome.blobs:
-            path = self.spool / outcome.recording / blob.key.rpartition("/")[2]
-            self.store.put(blob.key, path, blob.stored_sha256)
+            self.store.put(blob.key, folder / blob.key.rpartition("/")[2], blob.stored_sha256)
             self.checkpoint(f"put {blob.kind}")
+
+    def _refuse_other_copy(self, outcome: Outcome) -> None:
+        """Raise AlreadyStoredError when the store holds a manifest of the recording that is not this one's."""
+        manifest = next((blob for blob in outcome.blobs if blob.kind == MANIFEST), None)
+        key = f"{outcome.recording}/{MANIFEST}"
+        if not self.store.exists(key):
+            return
+        if manifest is not None and self.store.size(key) == manifest.stored_bytes:
+            found = hashlib.sha256(self.store.read(key, 0, manifest.stored_bytes)).hexdigest()
+            if found == manifest.stored_sha256:
+                return
+        raise AlreadyStoredError(f"{outcome.recording} is in the archive already")
 
     def discard(self, recording: str) -> None:
         """Remove the spool entry of a stored recording."""

@@ -5,7 +5,8 @@ Theory of operation. Ended recordings are taken in the order of the recorder's j
 checksum proved, then write `recording_stored` into the seal journal and wait until that is on the disk), *release* (the
 media process may forget the tracks). A recording is done when `recording_released` is written. The cursor in the
 recorder's journal stands at the first recording that is not done; after a crash everything from there on is looked at
-again, and what the seal journal already holds is not repeated. While the object store is down, prepared recordings wait
+again, and what the seal journal already holds is not repeated. The cursor in the seal journal keeps everything that the
+life after the next start must know. A recording whose manifest the object store holds is never sealed again. While the object store is down, prepared recordings wait
 in the spool, at most `SPOOL_RECORDINGS`; then sealing waits too, and the audio in its journal.
 """
 
@@ -22,7 +23,7 @@ from pathlib import Path
 from prometheus_client import Counter, Gauge, Histogram
 
 from callward.archive.extraction import ExtractionError, TrackOpenError
-from callward.archive.ingest import Ingest, Outcome
+from callward.archive.ingest import AlreadyStoredError, Ingest, Outcome
 from callward.journal import Cursor, EventJournal, JournalReader, OffsetGoneError
 from callward.media.codec_process import CodecError
 from callward.media.protocol import MediaError, MediaRefusedError
@@ -69,7 +70,7 @@ class _Item:
     ended: RecordingEnded | None = None
     stored: Outcome | None = None
     seal_offset: int | None = None
-    """Where the seal journal has the outcome."""
+    """Where the seal journal has the first that it knows of the recording."""
     done: bool = False
 
 
@@ -87,7 +88,10 @@ class Sealer:
         self._to_store: asyncio.Queue[_Item] = asyncio.Queue(SPOOL_RECORDINGS)
         self._to_release: asyncio.Queue[_Item] = asyncio.Queue()
         self._outcomes: dict[str, tuple[Outcome, int]] = {}
-        self._released: set[str] = set()
+        self._released: dict[str, int] = {}
+        """Recordings that are done, and where the seal journal has the first that it knows of them."""
+        self._passed = False
+        """The recorder's cursor moved since the seal journal's did."""
         self._stopping = asyncio.Event()
         self.idle = asyncio.Event()
         """Set while nothing waits: for the tests and the health page."""
@@ -124,9 +128,10 @@ class Sealer:
             for record in records:
                 event = EVENT.validate_json(record.payload)
                 if isinstance(event, RecordingStored) or (isinstance(event, RecordingFailed) and not event.retry):
-                    self._outcomes[event.recording] = (event, record.offset)
+                    self._outcomes.setdefault(event.recording, (event, record.offset))
                 elif isinstance(event, RecordingReleased):
-                    self._released.add(event.recording)
+                    known = self._outcomes.get(event.recording)
+                    self._released.setdefault(event.recording, record.offset if known is None else known[1])
 
     async def _read(self, journal: EventJournal) -> None:
         """Follow the recorder's journal from the cursor on."""
@@ -157,10 +162,12 @@ class Sealer:
                     self.idle.clear()
                 else:
                     item.done = True
+                    if isinstance(event, RecordingEnded):
+                        item.seal_offset = self._released[event.recording]
                 self._items.append(item)
                 if item.ended is not None:
                     await self._enter(item)
-            self._advance(journal, journal_id, cursor)
+            self._advance(journal, journal_id, cursor, caught_up=not records)
             if not records:
                 await asyncio.sleep(POLL_S)
 
@@ -175,25 +182,30 @@ class Sealer:
         else:
             await self._to_prepare.put(item)
 
-    def _advance(self, journal: EventJournal, journal_id: str, cursor: Cursor) -> None:
-        """Move the cursors over what is done, the recorder's first."""
+    def _advance(self, journal: EventJournal, journal_id: str, cursor: Cursor, *, caught_up: bool) -> None:
+        """Move the cursors over what is done, the recorder's first.
+
+        The seal journal's moves only when all of the recorder's journal was read: what was not read may need it.
+        """
         passed = None
         while self._items and self._items[0].done:
-            item = self._items.popleft()
-            passed = item.next_offset
-            if item.ended is not None:
-                self._outcomes.pop(item.ended.recording, None)
-                self._released.discard(item.ended.recording)
+            passed = self._items.popleft().next_offset
         waiting = [item for item in self._items if not item.done]
         if not waiting:
             self.idle.set()
         oldest = next((item.ended.ended_at for item in waiting if item.ended is not None), None)
         _LAG.set((datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0)
-        if passed is None:
+        if passed is not None:
+            cursor.store(journal_id, passed)
+            self._passed = True
+        if not caught_up or not self._passed:
             return
-        cursor.store(journal_id, passed)
+        durable = journal.durable_offset
         needed = [item.seal_offset for item in self._items if item.seal_offset is not None]
-        Cursor(self._seal_journal, CONSUMER).store(journal.journal_id, min(needed, default=journal.durable_offset))
+        Cursor(self._seal_journal, CONSUMER).store(journal.journal_id, min([*needed, durable]))
+        self._passed = False
+        self._outcomes.clear()
+        self._released.clear()
 
     async def _prepare(self) -> None:
         while True:
@@ -207,6 +219,8 @@ class Sealer:
                         item.stored = await asyncio.to_thread(
                             self._ingest.prepare, item.ended, give_up=attempt > ATTEMPTS
                         )
+                except AlreadyStoredError:
+                    break
                 except (CodecError, OggHeadError, ExtractionError, TrackOpenError, OSError) as error:
                     if isinstance(error, OSError | ExtractionError):
                         attempt = min(attempt, ATTEMPTS)  # the disk, not the recording: never give up for that
@@ -220,7 +234,18 @@ class Sealer:
                     if attempt > ATTEMPTS:
                         raise
                     attempt = ATTEMPTS
-            await self._to_store.put(item)
+            if item.stored is None:
+                await self._leave(item)
+            else:
+                await self._to_store.put(item)
+
+    async def _leave(self, item: _Item) -> None:
+        """The archive holds the recording, though the seal journal says nothing of it: nothing is written over or given up."""
+        assert item.ended is not None
+        logger.warning("recording_stored_before", recording=item.ended.recording)
+        await asyncio.to_thread(self._ingest.discard, item.ended.recording)
+        item.done = True
+        _WAITING.dec()
 
     async def _store(self, journal: EventJournal) -> None:
         while True:
@@ -228,15 +253,22 @@ class Sealer:
             assert item.stored is not None
             outcome = item.stored
             attempt = 0
+            stored_before = False
             while True:
                 attempt += 1
                 try:
                     await asyncio.to_thread(self._ingest.put, outcome)
                     break
+                except AlreadyStoredError:
+                    stored_before = True
+                    break
                 except (BlobStoreError, OSError) as error:
                     logger.warning("store_retry", recording=outcome.recording, attempt=attempt, error=str(error)[:500])
                     _RETRIES.labels("store").inc()
                     await _back_off(attempt)
+            if stored_before:
+                await self._leave(item)
+                continue
             self._ingest.checkpoint("stored")
             item.seal_offset = journal.append(outcome.model_dump_json().encode())
             await journal.wait_durable(item.seal_offset)

@@ -139,13 +139,21 @@ impl Engine {
             self.give_pairs_to(intake.as_mut())?;
             wake.wait(tick_ns);
             self.clock.refresh();
-            // Before the orders: what arrived before a client closed its track belongs to the track.
-            intake.poll(self)?;
+            // What arrived before a client closed its track belongs to the track: only orders that are there already are obeyed after
+            // this reception, and a backlog is taken first. A bound per round, so that a flood of orders cannot stop the reception.
+            let stopping = self.shared.stopping.load(Relaxed);
+            let due = orders.len().clamp(usize::from(stopping), 256);
+            let mut taken = intake.poll(self)?;
+            for _ in 0..64 {
+                if due == 0 || taken < 64 {
+                    break;
+                }
+                taken = intake.poll(self)?;
+            }
             self.tell_notices();
             self.settle_landing();
             self.publish();
-            // A bound per round, so that a flood of orders cannot stop the reception.
-            for _ in 0..256 {
+            for _ in 0..due {
                 match orders.try_recv() {
                     Ok(order) => self.obey(order),
                     Err(crossbeam_channel::TryRecvError::Empty) => break,

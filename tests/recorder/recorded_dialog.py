@@ -12,6 +12,7 @@ from callward.recorder.actions import (
     Action,
     CloseTrack,
     DiscardTrack,
+    FailMessage,
     OpenTrack,
     RequestSnapshot,
     RotateTrack,
@@ -114,6 +115,9 @@ class World:
     packets: dict[str, int] = field(default_factory=dict)
     """What a track will hold when it is closed; 500 otherwise."""
     no_ports: bool = False
+    refuse_state: bool = False
+    """The media process refuses each change of a track's state."""
+    failures: list[FailMessage] = field(default_factory=list)
     organisations: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -184,6 +188,10 @@ class World:
                     port = next(self._ports)
                     self.open[action.track] = action.settings.state
                     self.core.opened(action.track, port, port + 1)
+                case UpdateTrack() if self.refuse_state and action.sets_state:
+                    waiting += self.core.not_updated(action, "too much waits for the disk", temporary=True)
+                case FailMessage():
+                    self.failures.append(action)
                 case UpdateTrack():
                     self.open[action.track] = action.changes.get("state", self.open[action.track])
                 case RotateTrack():

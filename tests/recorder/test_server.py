@@ -434,6 +434,25 @@ async def test_fault_1_after_kill_9_of_the_media_process_recordings_go_on_with_a
         assert any(isinstance(e, SystemEvent) and e.code == "media_restarted" for e in pair.events())
 
 
+async def test_s23_a_pause_while_the_media_process_is_dead_is_answered_when_it_is_done(tmp_path: Path) -> None:
+    async with own_pair(tmp_path, 30_800) as pair, talking(pair, call="pause") as talker:
+        await talker.talk(0.2)
+        pair.kill("media")
+        pausing = asyncio.create_task(talker.negotiate("INVITE", direction="inactive"))
+        await talker.talk(0.2)
+        assert not pausing.done()
+        pair.start("media")
+        await asyncio.wait_for(pausing, 10)
+        before = list(talker.sent)
+        await talker.talk(0.3)
+        await pair.until_able()
+        await talker.end()
+        [ended] = await pair.ended(of="pause")
+        assert "pause" in {mark.kind for mark in ended.marks}
+        stored = [len(pair.extract(reference.track).packets) for reference in ended.tracks]
+        assert all(count <= sent for count, sent in zip(stored, before, strict=True))
+
+
 async def test_a_bye_while_the_media_process_is_dead_is_told_of_when_it_is_back(tmp_path: Path) -> None:
     async with own_pair(tmp_path, 31_200) as pair, talking(pair, call="waits") as talker:
         await talker.talk(0.3)

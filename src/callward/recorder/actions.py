@@ -33,10 +33,19 @@ class OpenTrack:
 
 @dataclass(frozen=True, slots=True)
 class UpdateTrack:
-    """Tell the media process what changed; wire form. A failure is repaired at the next re-attachment."""
+    """Tell the media process what changed; wire form. Answer a failure with `not_updated`.
+
+    The state (recording or paused) travels alone: nothing else can make the media process refuse a pause.
+    """
 
     track: str
     changes: Mapping[str, Any]
+    repeated: bool = False
+    """Only says again what was agreed, after a connect: there is no message to fail."""
+
+    @property
+    def sets_state(self) -> bool:
+        return "state" in self.changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +79,15 @@ class RequestSnapshot:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class FailMessage:
+    """The message that is worked on could not be carried out: answer with an error, so that the client repeats it."""
+
+    reason: str
+    temporary: bool
+
+
 MediaAction = OpenTrack | UpdateTrack | RotateTrack | CloseTrack
-Action = MediaAction | DiscardTrack | RequestSnapshot
+Answering = RequestSnapshot | FailMessage
+"""Not the media process's business."""
+Action = MediaAction | DiscardTrack | Answering

@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from callward.recorder.recording import Recording
+from callward.recorder.session_data import OpenStream, SessionData
 from callward.records.events import Call, Party
 from callward.siprec.history import ONLY_CALL
-from callward.siprec.picture import PictureCall, PictureParty
+from callward.siprec.picture import Picture, PictureCall, PictureParty
 
 PLACEHOLDER = ONLY_CALL
 """Key of the call of a session that has told nothing about its calls yet."""
 SHORT = 255
 MAX_PARTIES = 256
+MAX_HEARD = 64
+"""In one track."""
 MAX_SESSION_IDS = 64
 MAX_EXTENSION_ITEMS = 256
 MAX_EXTENSION_DEPTH = 8
@@ -102,3 +106,41 @@ def _party(party: PictureParty) -> Party:
         joined_at=party.joined_at,
         left_at=party.left_at,
     )
+
+
+def set_parties(recording: Recording, streams: Iterable[OpenStream], now: Picture) -> None:
+    """Who can be heard in the tracks of the streams; who was once heard in one stays."""
+    if not recording.calls:
+        return
+    parties = {stream.index: stream.parties for stream in now.streams}
+    for stream in streams:
+        item = recording.track(stream.track)
+        if item is None:
+            continue
+        heard = tuple(dict.fromkeys((*item.parties, *(party[:255] for party in parties.get(stream.index, ())))))
+        if heard[:MAX_HEARD] != item.parties:
+            item.parties = heard[:MAX_HEARD]
+            recording.dirty = True
+
+
+def unnamed_call(recording: Recording, conversation: str, organisation: str | None) -> Call:
+    """The call of an ended recording that nobody named."""
+    return Call(
+        conversation=conversation,
+        organisation=organisation,
+        started_at=recording.started_at,
+        ended_at=recording.ended_at,
+    )
+
+
+def adopt_placeholder(data: SessionData, now: Picture) -> None:
+    """A session that told nothing at first now names its call: it is the same call."""
+    if PLACEHOLDER not in data.conversations or any(call.key == PLACEHOLDER for call in now.calls):
+        return
+    key = next((call.key for call in now.calls if call.ended_at is None and call.key not in data.conversations), None)
+    if key is None:
+        return
+    data.conversations[key] = data.conversations.pop(PLACEHOLDER)
+    for recording in data.recordings.values():
+        if PLACEHOLDER in recording.calls:
+            recording.calls = {(key if name == PLACEHOLDER else name): call for name, call in recording.calls.items()}

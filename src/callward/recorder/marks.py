@@ -37,3 +37,9 @@ def mark_flow(recording: Recording, streams: Sequence[OpenStream], before: Mappi
     if paused != recording.paused:
         recording.paused = paused
         recording.dirty = True
+
+
+def unmark_flow(recording: Recording, at: datetime) -> None:
+    """Take back what `mark_flow` noted at this moment: it did not come to pass."""
+    recording.marks = [mark for mark in recording.marks if mark.at != at or mark.kind not in ("pause", "resume")]
+    recording.dirty = True

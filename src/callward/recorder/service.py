@@ -15,7 +15,7 @@ from callward.platform.telemetry import logger
 from callward.provisioning.snapshot import Peer
 from callward.recorder import delayed_offer, metrics, negotiation
 from callward.recorder.ability import Ability
-from callward.recorder.actions import Action, MediaLine
+from callward.recorder.actions import Action, FailMessage, MediaLine
 from callward.recorder.background import Background
 from callward.recorder.entropy import Entropy
 from callward.recorder.journaled_message import journaled
@@ -260,7 +260,12 @@ class RecorderService:
             return
         body = b""
         if offer is not None and request.method in ("INVITE", "UPDATE"):
-            await self._renew(live, request, observation, offer, exchange.flow.remote[0])
+            failure = await self._renew(live, request, observation, offer, exchange.flow.remote[0])
+            if failure is not None:
+                self._remember(live)
+                self._tell(live)
+                self._replies.fail(exchange, temporary=failure.temporary)
+                return
             body = live.answer(offer, self._address)
         elif observation.raw_metadata:
             await self._describe(live, request, observation)
@@ -279,10 +284,10 @@ class RecorderService:
         observation: Observation,
         offer: SessionDescription,
         source: str,
-    ) -> None:
+    ) -> FailMessage | None:
         at = _utc_now()
         self._keep_message(live, message, observation, at)
-        await self._work(live, live.core.offer(observation, negotiation.read_lines(offer, source), at))
+        return await self._work(live, live.core.offer(observation, negotiation.read_lines(offer, source), at))
 
     async def _describe(self, live: LiveSession, message: Request | Response, observation: Observation) -> None:
         at = _utc_now()
@@ -309,7 +314,9 @@ class RecorderService:
             observation = self._observe(message)
             answer = observation.sdp
             if isinstance(answer, SessionDescription):
-                await self._renew(live, message, observation, answer, source)
+                failure = await self._renew(live, message, observation, answer, source)
+                if failure is not None:  # an answer cannot be refused
+                    live.core.flag("stream_not_updated", failure.reason)
             elif observation.raw_metadata:
                 await self._describe(live, message, observation)
             self._remember(live)
@@ -431,9 +438,14 @@ class RecorderService:
 
     # Small steps -----------------------------------------------------------------------------------------------------
 
-    async def _work(self, live: LiveSession, actions: Sequence[Action]) -> None:
+    async def _work(self, live: LiveSession, actions: Sequence[Action]) -> FailMessage | None:
+        failure = None
         for asked in await self.tracks.perform(live.core, actions):
-            self.requests.ask_snapshot(live, asked.reason)
+            if isinstance(asked, FailMessage):
+                failure = asked
+            else:
+                self.requests.ask_snapshot(live, asked.reason)
+        return failure
 
     def _observe(self, message: Request | Response) -> Observation:
         """What a message tells, without what may not be stored (S41): nothing else of it is ever looked at."""

@@ -2,18 +2,14 @@
 
 Theory of operation
     - A message becomes an `Observation` (siprec). `offer` and `describe` take it in, decide which recording each
-      stream belongs to, and return
-      what the media process has to do. The service does it, reports `opened`, `refused` and `closed`, and then asks
-      for the answer.
+      stream belongs to, and return what the media process has to do. The service does it, reports `opened`, `refused`,
+      `not_updated` and `closed`, and then asks for the answer.
     - A stream stays in its recording while one of the recording's calls runs. When the last of them has ended in a
-      session that goes on (S34) its streams
-      are *rotated*: the same ports go on into tracks of the next recording, so that each call has its own and no
-      packet is lost between.
+      session that goes on (S34) its streams are *rotated*: the same ports go on into tracks of the next recording, so
+      that each call has its own and no packet is lost between.
     - Calls that share streams share the recording (S35). Streams that no call claims go with the oldest recording:
-      audio is never
-      dropped because the metadata is odd (S16).
-    - Events gather in `take_events`; `RecordingEnded` only when all tracks of the recording are closed, that is,
-      synced.
+      audio is never dropped because the metadata is odd (S16).
+    - Events gather in `take_events`; `RecordingEnded` only when all its tracks are closed, that is, synced.
     - Nothing here asks the clock or makes ids by itself: `at` is given, `make_id` and `entropy` are given.
 """
 
@@ -27,6 +23,7 @@ from callward.recorder.actions import (
     Action,
     CloseTrack,
     DiscardTrack,
+    FailMessage,
     MediaLine,
     OpenTrack,
     RequestSnapshot,
@@ -34,13 +31,21 @@ from callward.recorder.actions import (
     UpdateTrack,
 )
 from callward.recorder.claims import Claims
-from callward.recorder.conversations import PLACEHOLDER, OrganisationOf, record_call, select_organisation
-from callward.recorder.marks import mark_flow, mark_transfer
+from callward.recorder.conversations import (
+    PLACEHOLDER,
+    OrganisationOf,
+    adopt_placeholder,
+    record_call,
+    select_organisation,
+    set_parties,
+    unnamed_call,
+)
+from callward.recorder.marks import mark_flow, mark_transfer, unmark_flow
 from callward.recorder.negotiation import LocalStream
 from callward.recorder.recording import Origin, RecordedTrack, Recording, Why
 from callward.recorder.session_data import Conversation, OpenStream, SessionData, without_keys
-from callward.recorder.track_settings import changed, track_meta, track_settings
-from callward.records.events import Call, Event
+from callward.recorder.track_settings import changed, track_meta, track_settings, updates
+from callward.records.events import Event
 from callward.siprec.observation import Observation
 from callward.siprec.oddity import Oddity
 from callward.siprec.peer import profile_named
@@ -54,7 +59,6 @@ PREROLL = timedelta(seconds=5)
 """Audio that came so long before its call was announced belongs to the call (S38)."""
 WORTH_PACKETS = 100
 """A recording without any call is kept from two seconds of audio on; less is the tail of a call that has just ended."""
-MAX_PARTIES = 64
 
 
 class RecordingSession:
@@ -74,6 +78,8 @@ class RecordingSession:
         self._entropy = entropy
         self._organisation_of = organisation_of
         self._events: list[Event] = []
+        self._flow_before: tuple[datetime, dict[int, bool]] = (data.began_at, {})
+        """When the last offer came, and which streams flowed before it."""
         self._doubtful = False
         """Taken up again after a crash in the moment of the answer: the client may have got it."""
 
@@ -105,6 +111,7 @@ class RecordingSession:
                 actions += self._update_stream(stream, step, by_index[step.index])
         for recording in self._live():
             mark_flow(recording, self._streams_of(recording), before, at)
+        self._flow_before = (at, before)
         self.data.plan = [step for step in plan if step.index < len(observation.streams or ())]
         self._note(picture_now, observation, at)
         return actions + self._snapshot_request()
@@ -151,6 +158,27 @@ class RecordingSession:
             for step in self.data.plan
         ]
         return [DiscardTrack(track)]
+
+    def not_updated(self, action: UpdateTrack, why: str, *, temporary: bool) -> list[Action]:
+        """An `UpdateTrack` failed. Where it was to set the state, all is as before the message, which is to be repeated."""
+        stream = self._stream_of(action.track)
+        if stream is None:
+            return []
+        recording = self.data.recordings.get(stream.recording)
+        if recording is not None and (action.repeated or not action.sets_state):
+            recording.problem("stream_not_updated", f"stream {stream.label or stream.index}: {why}")
+        if action.repeated or not action.sets_state:
+            return []
+        at, before = self._flow_before
+        stream.flows = before.get(stream.index, stream.flows)
+        stream.settings = replace(stream.settings, state="recording" if stream.flows else "paused")
+        self.data.plan = [
+            replace(step, flows=stream.flows) if step.index == stream.index else step for step in self.data.plan
+        ]
+        if recording is not None:
+            unmark_flow(recording, at)
+            mark_flow(recording, self._streams_of(recording), before, at)
+        return [FailMessage(why, temporary)]
 
     def closed(self, track: str, packets: int, problem: str = "") -> list[Action]:
         """A track is closed and all of it stands in the audio journal.
@@ -228,13 +256,16 @@ class RecordingSession:
         events, self._events = self._events, []
         return events
 
+    def flag(self, code: str, detail: str) -> None:
+        """Note a problem of the live recordings."""
+        for recording in self._live():
+            recording.problem(code, detail)
+
     def note(self, code: str, oddities: Iterable[Oddity]) -> None:
         """Note oddities as problems of the live recordings; harmless habits of known products are none."""
         for oddity in oddities:
-            if oddity.harmless:
-                continue
-            for recording in self._live():
-                recording.problem(code, str(oddity))
+            if not oddity.harmless:
+                self.flag(code, str(oddity))
 
     def replay(self, observations: Iterable[tuple[int, datetime, Observation]]) -> None:
         """After a crash: read the journaled messages (number, time, what it said) again."""
@@ -291,7 +322,7 @@ class RecordingSession:
 
     def _settle(self, now: Picture, at: datetime) -> list[Action]:
         """Bring the recordings in line with the calls that run; rotate the streams of those that have ended."""
-        self._adopt_placeholder(now)
+        adopt_placeholder(self.data, now)
         self._set_calls(now, at)
         claims = Claims(now)
         actions: list[Action] = []
@@ -331,20 +362,6 @@ class RecordingSession:
             following[key] = recording
         return recording
 
-    def _adopt_placeholder(self, now: Picture) -> None:
-        """A session that told nothing at first now names its call: it is the same call."""
-        if PLACEHOLDER not in self.data.conversations or any(call.key == PLACEHOLDER for call in now.calls):
-            return
-        key = next((c.key for c in now.calls if c.ended_at is None and c.key not in self.data.conversations), None)
-        if key is None:
-            return
-        self.data.conversations[key] = self.data.conversations.pop(PLACEHOLDER)
-        for recording in self.data.recordings.values():
-            if PLACEHOLDER in recording.calls:
-                recording.calls = {
-                    (key if name == PLACEHOLDER else name): call for name, call in recording.calls.items()
-                }
-
     def _set_calls(self, now: Picture, at: datetime) -> None:
         """Give each live recording the calls that are on its streams, and what is known of them now."""
         claims = Claims(now)
@@ -359,7 +376,7 @@ class RecordingSession:
             for key in keys:
                 if key in by_key:
                     self._set_call(recording, by_key[key], at)
-            self._set_parties(recording, now)
+            set_parties(recording, self.data.streams.values(), now)
 
     def _runs(self, recording: Recording, claims: Claims) -> bool:
         return any(key in claims.running or key == PLACEHOLDER for key in recording.calls)
@@ -378,19 +395,6 @@ class RecordingSession:
             recording.mark("hold" if call.on_hold else "unhold", at)
             (self.data.held.add if call.on_hold else self.data.held.discard)(call.key)
         recording.set_call(call.key, recorded)
-
-    def _set_parties(self, recording: Recording, now: Picture) -> None:
-        if not recording.calls:
-            return
-        parties = {stream.index: stream.parties for stream in now.streams}
-        for stream in self.data.streams.values():
-            item = recording.track(stream.track)
-            if item is None:
-                continue
-            heard = tuple(dict.fromkeys((*item.parties, *(party[:255] for party in parties.get(stream.index, ())))))
-            if heard[:MAX_PARTIES] != item.parties:
-                item.parties = heard[:MAX_PARTIES]
-                recording.dirty = True
 
     def _announce(self) -> None:
         if not self.data.answered:
@@ -415,7 +419,10 @@ class RecordingSession:
                 continue
             if not recording.calls:
                 recording.problem("unattributed", "no call was named for this audio")
-                recording.set_call(PLACEHOLDER, self._unnamed_call(recording))
+                organisation = self._organisation_of((), ())
+                recording.set_call(
+                    PLACEHOLDER, unnamed_call(recording, self._make_id(recording.started_at), organisation)
+                )
             if not recording.announced:
                 self._events.append(recording.started(self._origin()))
             self._events.append(recording.ended(self._origin()))
@@ -427,15 +434,6 @@ class RecordingSession:
         if not self.data.answered:
             return self._doubtful and recording.packets > 0
         return bool(recording.calls) or recording.packets >= WORTH_PACKETS
-
-    def _unnamed_call(self, recording: Recording) -> Call:
-        assert recording.ended_at is not None
-        return Call(
-            conversation=self._make_id(recording.started_at),
-            organisation=self._organisation_of((), ()),
-            started_at=recording.started_at,
-            ended_at=recording.ended_at,
-        )
 
     # Streams and their tracks
 
@@ -474,7 +472,7 @@ class RecordingSession:
         old = stream.settings
         stream.settings, stream.flows = track_settings(stream, step, line, self._entropy), step.flows
         changes = changed(old, stream.settings)
-        return [UpdateTrack(stream.track, changes)] if changes else []
+        return list(updates(stream.track, changes))
 
     def _rotate(self, stream: OpenStream, old: Recording, target: Recording, at: datetime) -> RotateTrack:
         track, stream.track, stream.recording = stream.track, self._make_id(at), target.id

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from callward.media.protocol import Srtp, TrackSettings
-from callward.recorder.actions import MediaLine
+from callward.recorder.actions import MediaLine, UpdateTrack
 from callward.recorder.negotiation import key_bytes
 from callward.recorder.session_data import OpenStream
 from callward.siprec.stream_plan import PlannedStream
@@ -41,6 +41,16 @@ def track_settings(
 def track_meta(stream: OpenStream) -> dict[str, Any]:
     """What the media process keeps for us with the track."""
     return {"recording": stream.recording, "label": stream.label, "index": stream.index}
+
+
+def updates(track: str, changes: Mapping[str, Any], *, repeated: bool = False) -> list[UpdateTrack]:
+    """The updates that tell `changes`: the state by itself, a pause before the rest and a resume after it."""
+    rest = {key: value for key, value in changes.items() if key != "state"}
+    found = [UpdateTrack(track, rest, repeated)] if rest else []
+    if "state" in changes:
+        alone = UpdateTrack(track, {"state": changes["state"]}, repeated)
+        found.insert(0 if changes["state"] == "paused" else len(found), alone)
+    return found
 
 
 def changed(before: TrackSettings, after: TrackSettings) -> dict[str, Any]:

@@ -19,18 +19,23 @@ from callward.media.protocol import (
 from callward.platform.telemetry import logger
 from callward.recorder.actions import (
     Action,
+    Answering,
     CloseTrack,
     DiscardTrack,
     MediaAction,
     OpenTrack,
-    RequestSnapshot,
     RotateTrack,
     UpdateTrack,
 )
 from callward.recorder.session import RecordingSession
+from callward.recorder.track_settings import updates
 
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 2.0
+UPDATE_S = 8.0
+"""So long an update of a track is tried; the client repeats its message for 32 s (timer B and F of RFC 3261)."""
+TEMPORARY = frozenset({"overload", "no_space", "stopping"})
+"""Refusals that a little time may mend."""
 GONE = frozenset({"unknown_track", "closed"})
 
 
@@ -44,24 +49,19 @@ class TrackWork:
         self.media = media
         self.address = address
 
-    async def perform(self, core: RecordingSession, actions: Sequence[Action]) -> list[RequestSnapshot]:
+    async def perform(self, core: RecordingSession, actions: Sequence[Action]) -> list[Answering]:
         """Do all of it: rotations first, because later actions speak of the new tracks; the rest side by side.
 
-        Returns what is not the media process's business. Closing is tried until it is done; the rest fails at once and
-        is repaired
-        by `attach` when the media process is back.
+        Returns what is not the media process's business. Closing is tried until it is done, updates for `UPDATE_S`;
+        opening fails at once. `attach` repeats the settings when the media process is back.
         """
-        asked: list[RequestSnapshot] = []
+        asked: list[Answering] = []
         waiting = list(actions)
         while waiting:
-            asked += [action for action in waiting if isinstance(action, RequestSnapshot)]
+            asked += [action for action in waiting if isinstance(action, Answering)]
             found = await _all([self._begin(core, action) for action in waiting if isinstance(action, RotateTrack)])
             found += await _all(
-                [
-                    self._begin(core, action)
-                    for action in waiting
-                    if not isinstance(action, RotateTrack | RequestSnapshot)
-                ]
+                [self._begin(core, action) for action in waiting if not isinstance(action, RotateTrack | Answering)]
             )
             waiting = found
         return asked
@@ -88,7 +88,7 @@ class TrackWork:
             del changes["rtcp_mux"]
             if stream.settings.srtp is None:  # after a restart of ours only the media process has the keys
                 del changes["srtp"], changes["srtp_send"]
-            actions.append(UpdateTrack(stream.track, changes))
+            actions += updates(stream.track, changes, repeated=True)
         streams = {stream.track for stream in core.data.streams.values()}
         waiting = {action.track for action in actions if isinstance(action, CloseTrack)}
         for recording in core.data.recordings.values():
@@ -127,15 +127,29 @@ class TrackWork:
         return ()
 
     async def _updated(self, core: RecordingSession, action: UpdateTrack, reply: Pending[None]) -> Sequence[Action]:
-        try:
-            await reply
-        except MediaRefusedError as error:
-            logger.error("track_not_updated", track=action.track, error=str(error))
-            if error.code in GONE:
-                return core.lost(action.track, str(error), datetime.now(UTC))
-        except MediaUnavailableError as error:
-            logger.warning("track_update_waits", track=action.track, error=str(error))
-        return ()
+        """Tried for a bounded time, a change of state also while the media process is away: what is answered is done."""
+        loop = asyncio.get_running_loop()
+        until, delay = loop.time() + UPDATE_S, RETRY_FIRST_S
+        while True:
+            try:
+                await reply
+                return ()
+            except MediaRefusedError as error:
+                logger.error("track_not_updated", track=action.track, code=error.code, error=str(error))
+                if error.code in GONE:
+                    return core.lost(action.track, str(error), datetime.now(UTC))
+                if error.code not in TEMPORARY or loop.time() + delay > until:
+                    return core.not_updated(action, str(error), temporary=error.code in TEMPORARY)
+            except MediaUnavailableError as error:
+                logger.warning("track_update_waits", track=action.track, error=str(error))
+                if action.repeated or not action.sets_state:
+                    return ()  # `attach` comes again with the next connection
+                left = until - loop.time()
+                if left <= 0 or not await self.media.wait_connected(left):
+                    return core.not_updated(action, str(error), temporary=True)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_MAX_S)
+            reply = self.media.update_track(action.track, action.changes)
 
     def _end(self, action: CloseTrack | RotateTrack) -> Pending[ClosedTrack]:
         if isinstance(action, RotateTrack):

@@ -76,10 +76,12 @@ def seal(
 ) -> SealedRecording:
     """Make master, waveform, metadata and manifest of a recording in `folder`.
 
-    `extracted`: track id to its extracted file; a track that is not in it had nothing stored. Raises CodecError (encoder), OSError.
+    `extracted`: track id to its extracted file; a track that is not in it had nothing stored. A file that cannot be read or laid
+    out, and one whose packets nobody will hear, is kept as it is. Raises CodecError (encoder), OSError.
     """
     problems: list[Problem] = []
     refs, files, laid_out = [], [], []
+    unreadable: list[Path] = []
     for index, ref in enumerate(ordered_tracks(ended)):
         path = extracted.get(ref.track)
         if path is None:
@@ -89,6 +91,7 @@ def seal(
             layout = lay_out(file, folder / f"track-{index}.pcm", codecs)
         except (TrackFileError, TrackTooLongError) as error:
             problems.append(Problem(code="unreadable_track", detail=str(error)[:4096]))
+            unreadable.append(path)
             continue
         refs.append(ref)
         files.append(file)
@@ -102,15 +105,20 @@ def seal(
         silent = [meter.silent for meter in master.meters]
         problems += find_problems(laid_out, silent, master.duration_ms, ended.started_at, ended.ended_at)
     else:
-        if not any(len(file.packets) for file in files):
+        if not unreadable and not any(len(file.packets) for file in files):
             problems.append(Problem(code="no_media", detail="no packet was received"))
         else:
             problems += find_problems(laid_out, [], 0, ended.started_at, ended.ended_at)
             if not problems:
-                problems.append(Problem(code="no_media", detail="no audio was received"))
+                problems.append(Problem(code="no_audio", detail="packets were received, but no audio; they are stored"))
     for layout in laid_out:
         _discard(layout)
-    sealed = _files(ended, master, laid_out, extracted, folder)
+    kept = [
+        extracted[layout.track]
+        for layout, file in zip(laid_out, files, strict=True)
+        if layout.keeps_raw or (len(file.packets) and (master is None or not len(layout.samples)))
+    ]
+    sealed = _files(ended, master, laid_out, [*kept, *unreadable], folder)
     digests = {file.name: _sha256(file.path) for file in sealed}
     document = folder / "manifest.json"
     document.write_bytes(manifest(ended, master, tracks, files, digests, problems, salt))
@@ -130,9 +138,10 @@ def _files(
     ended: RecordingEnded,
     master: MasterFile | None,
     laid_out: Sequence[LaidOutTrack],
-    extracted: dict[str, Path],
+    raw: Sequence[Path],
     folder: Path,
 ) -> list[SealedFile]:
+    """The files beside the manifest; `raw`: extracted tracks that are stored as they are."""
     found = []
     if master is not None:
         found.append(SealedFile("master", "master", master.path, master.media_type))
@@ -145,10 +154,7 @@ def _files(
         documents = [document.model_dump(mode="json") for document in ended.metadata]
         metadata.write_text(json.dumps(documents, ensure_ascii=False))
         found.append(SealedFile("metadata", "metadata", metadata, "application/json"))
-    for index, layout in enumerate(laid_out):
-        if layout.keeps_raw:
-            path = extracted[layout.track]
-            found.append(SealedFile("raw", f"raw-{index}", path, "application/octet-stream"))
+    found += [SealedFile("raw", f"raw-{index}", path, "application/octet-stream") for index, path in enumerate(raw)]
     return found
 
 
@@ -166,12 +172,8 @@ def _sha256(path: Path) -> str:
 def raw_only(ended: RecordingEnded, extracted: dict[str, Path], folder: Path, salt: bytes) -> SealedRecording:
     """Keep the packets of a recording of which no master could be made: decodable later. Raises OSError."""
     problems = [Problem(code="sealing_failed", detail="no master could be made; the packets are stored")]
-    files = [
-        SealedFile("raw", f"raw-{index}", extracted[ref.track], "application/octet-stream")
-        for index, ref in enumerate(ordered_tracks(ended))
-        if ref.track in extracted
-    ]
-    files += _files(ended, None, [], extracted, folder)
+    raw = [extracted[ref.track] for ref in ordered_tracks(ended) if ref.track in extracted]
+    files = _files(ended, None, [], raw, folder)
     digests = {file.name: _sha256(file.path) for file in files}
     document = folder / "manifest.json"
     document.write_bytes(manifest(ended, None, [], [], digests, problems, salt))

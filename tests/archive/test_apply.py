@@ -10,7 +10,6 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import create_engine, select, text
-from tests.archive.recorded_calls import STARTED_AT, ended_call, started_call, ulid
 
 from callward.archive.apply import apply_event
 from callward.archive.keys import ArchiveKeys
@@ -21,6 +20,7 @@ from callward.media.codec_process import CodecPool
 from callward.platform.blobs_folder import FolderStore
 from callward.platform.database import Database, Scope, driver_url
 from callward.records.events import Blob, Event, Problem, RecordingFailed, RecordingStored, RecordingUpdated
+from tests.archive.recorded_calls import STARTED_AT, ended_call, started_call, ulid
 
 ONE = "01KXXXXXXXXXXXXXXXXXXXXXXX"
 

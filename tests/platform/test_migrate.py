@@ -63,4 +63,5 @@ def _chain() -> list[str]:
         "0004_records",
         "0005_archive",
         "0006_late_organisations",
+        "0007_set_aside_events",
     ]

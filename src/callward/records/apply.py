@@ -1,7 +1,8 @@
 """Journals into the database, exactly once: the events of a batch and the cursor behind them are one transaction.
 
 The cursor row (host, journal) is locked for the batch, so that of two workers one waits, and sees where the other ended. Events that cannot
-be understood become system events; an event that the database refuses (hostile text, say) is set aside alone, never the batch.
+be understood become system events; an event that the database refuses (hostile text, say) is set aside alone, never the batch. What is
+set aside keeps its content and is applied again when the worker starts the next time: by then it may understand it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from prometheus_client import Counter, Gauge
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -26,7 +27,7 @@ from callward.journal import Cursor, JournalReader, OffsetGoneError, Record
 from callward.platform.database import Database, Scope
 from callward.platform.telemetry import logger
 from callward.records.events import EVENT, Event, SystemEvent
-from callward.records.model import JournalCursor, SystemEventRow
+from callward.records.model import JournalCursor, SetAsideEvent, SystemEventRow
 
 CONSUMER = "worker"
 BATCH_EVENTS = 200
@@ -63,9 +64,12 @@ class Applier:
 
     async def run(self, stopping: asyncio.Event, on_state: Callable[[bool, str], None] | None = None) -> None:
         """Apply what comes until `stopping` is set; waits for a database that is away, however long."""
-        failures = 0
+        failures, retried = 0, False
         while not stopping.is_set():
             try:
+                if not retried:
+                    await self.apply_set_aside()
+                    retried = True
                 applied = await self.step()
             except (SQLAlchemyError, OSError) as error:
                 failures += 1
@@ -82,6 +86,53 @@ class Applier:
                 on_state(True, "")
             if not applied:
                 await _pause(stopping, POLL_S)
+
+    async def apply_set_aside(self) -> int:
+        """Apply again what was set aside of this journal; returns how many succeeded. Raises SQLAlchemyError when the database is away.
+
+        A newer Callward may understand what an older one refused. Those that are refused again stay.
+        """
+        mine = (SetAsideEvent.host == self._source.host, SetAsideEvent.journal.startswith(f"{self._source.name}:"))
+        async with self._database.begin(Scope.provider()) as session:
+            keys = (
+                await session.execute(
+                    select(SetAsideEvent.journal, SetAsideEvent.position)
+                    .where(*mine)
+                    .order_by(SetAsideEvent.journal, SetAsideEvent.position)
+                )
+            ).all()
+        applied = 0
+        for journal, position in keys:
+            try:
+                applied += await self._apply_again(journal, position)
+            except Exception as error:
+                if is_away(error):
+                    raise
+                logger.error("event_refused_again", journal=journal, offset=position, error=_sentence(error))
+        return applied
+
+    async def _apply_again(self, journal: str, position: int) -> bool:
+        """One event in a transaction of its own; its alarm becomes a note. False: another worker has it."""
+        key = (SetAsideEvent.host == self._source.host, SetAsideEvent.journal == journal)
+        query = select(SetAsideEvent.payload).where(*key, SetAsideEvent.position == position)
+        async with self._database.begin(Scope.provider()) as session:
+            payload = await session.scalar(query.with_for_update(skip_locked=True))
+            if payload is None:
+                return False
+            event = EVENT.validate_json(payload)
+            for handler in self._handlers:
+                await handler(session, event)
+            changed: dict[str, Any] = {"severity": "info", "code": "event_applied_later"}
+            if isinstance(event, SystemEvent):
+                changed = {"severity": event.severity, "code": event.code, "detail": _clean(event.detail)}
+                changed |= {"at": event.at, "data": storable(event.data)}
+            note = (SystemEventRow.host == self._source.host, SystemEventRow.journal == journal)
+            await session.execute(
+                update(SystemEventRow).where(*note, SystemEventRow.position == position).values(changed)
+            )
+            await session.execute(delete(SetAsideEvent).where(*key, SetAsideEvent.position == position))
+        logger.info("event_applied_later", journal=journal, offset=position)
+        return True
 
     async def step(self) -> int:
         """Apply one batch; returns how many records it had. Raises SQLAlchemyError when the database is away."""
@@ -171,13 +222,18 @@ class Applier:
                 await self._apply(journal_id, [record], refused=_sentence(error))
 
     async def _set_aside(self, session: AsyncSession, journal: str, record: Record, why: str) -> None:
-        """An event that nobody can apply: seen by the administrator; the journal's bytes are kept in the log's reach by offset."""
+        """An event that nobody can apply now: seen by the administrator, and its bytes (bounded by the journal) are kept."""
         _REFUSED.labels(self._source.name).inc()
         logger.error("event_not_applied", journal=journal, offset=record.offset, error=why)
         event = SystemEvent(
             at=datetime.now(UTC), severity="alarm", code="event_not_applied", detail=_clean(why)[:4000], data={}
         )
         await self._note(session, journal, record, event)
+        await session.execute(
+            insert(SetAsideEvent)
+            .values(host=self._source.host, journal=journal, position=record.offset, payload=record.payload)
+            .on_conflict_do_nothing()
+        )
 
     async def _note(self, session: AsyncSession, journal: str, record: Record, event: SystemEvent) -> None:
         await session.execute(

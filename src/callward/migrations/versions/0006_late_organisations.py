@@ -18,7 +18,7 @@ def upgrade() -> None:
     op.execute("SELECT set_config('callward.provider', 'on', true)")
     for table in ("conversation_recording", "conversation_key", "conversation_number"):
         op.execute(
-            f"UPDATE {table} part SET organisation_id = whole.organisation_id FROM conversation whole"
+            f"UPDATE {table} part SET organisation_id = whole.organisation_id FROM conversation whole"  # noqa: S608
             " WHERE whole.id = part.conversation_id AND whole.organisation_id IS NOT NULL"
             " AND part.organisation_id IS NULL"
         )

@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from callward.archive.apply import apply_event
 from callward.archive.model import Conversation, ConversationRecording, Recording, StoredBlob
+from callward.cli.worker import report_to
 from callward.journal import EventJournal
 from callward.platform.database import Database, Scope
+from callward.platform.health import Health
 from callward.records.apply import Applier, Source
 from callward.records.events import (
     Blob,
@@ -23,7 +25,7 @@ from callward.records.events import (
     RecordingUpdated,
     SystemEvent,
 )
-from callward.records.model import SystemEventRow
+from callward.records.model import SetAsideEvent, SystemEventRow
 from tests.archive.recorded_calls import STARTED_AT, ended_call, started_call, ulid
 
 ORGANISATION = "01KXXXXXXXXXXXXXXXXXXXXXXX"
@@ -182,6 +184,39 @@ async def test_a_poisoned_event_is_set_aside_alone(tmp_path: Path, database: Dat
         assert await count(session, Conversation) == 2
         rows = (await session.scalars(select(SystemEventRow))).all()
         assert [row.code for row in rows] == ["event_not_applied"] * 3
+
+
+async def test_what_was_set_aside_is_applied_at_the_next_start(tmp_path: Path, database: Database) -> None:
+    async def refuse(session: AsyncSession, event: Event) -> None:
+        raise RuntimeError("a bug of this version")
+
+    source = Source("local", "recorder", tmp_path / "r")
+    await write(source.folder, ended_call(1, [], 5), b"never an event", ended_call(2, [], 5))
+    old = Applier(database, source, [refuse])
+    while await old.step():
+        pass
+    async with database.begin(Scope.provider()) as session:
+        assert await count(session, Conversation) == 0 and await count(session, SetAsideEvent) == 3
+    stopping = asyncio.Event()
+    async with asyncio.timeout(20):
+        await Applier(database, source, [apply_event]).run(stopping, lambda _well, _why: stopping.set())
+    async with database.begin(Scope.provider()) as session:
+        assert await count(session, Conversation) == 2
+        assert (await session.scalars(select(SetAsideEvent.payload))).all() == [b"never an event"]
+        rows = (await session.scalars(select(SystemEventRow).order_by(SystemEventRow.position))).all()
+        assert [row.code for row in rows] == ["event_applied_later", "event_not_applied", "event_applied_later"]
+        assert [row.severity for row in rows] == ["info", "alarm", "info"]
+    async with database.begin(Scope.organisation(ORGANISATION)) as session:
+        assert await count(session, SetAsideEvent) == 0
+    assert await Applier(database, source, [apply_event]).apply_set_aside() == 0
+
+
+async def test_each_journal_has_a_check_of_its_own() -> None:
+    health = Health()
+    for source, well in (("recorder", False), ("seal", True)):
+        report_to(health, source)(well, "" if well else "the database does not take events")
+    assert not health.ready
+    assert sorted(health.checks) == ["database_recorder", "database_seal"]
 
 
 async def test_fault_26_hostile_text_is_kept_as_text(tmp_path: Path, database: Database) -> None:

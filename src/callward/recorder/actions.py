@@ -20,6 +20,8 @@ class MediaLine:
     settings: TrackSettings
     refusal: str = ""
     """Why it cannot be received (no key that we know); empty when it can."""
+    problem: str = ""
+    """What of the offer was left out or put right, so that it can be received all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from callward.media.protocol import PayloadType, Remote, Srtp, TrackSettings
 from callward.recorder.actions import MediaLine
 from callward.sip.grammar import parse_number
 from callward.sip.sdp import MediaDescription, SessionDescription, describe, parse
-from callward.sip.sdp_fields import KEY_BYTES, Connection, Crypto, Direction, Origin
+from callward.sip.sdp_fields import KEY_BYTES, Codec, Connection, Crypto, Direction, Origin
 from callward.siprec.stream_plan import PlannedStream
 
 SUITES = (
@@ -31,7 +31,13 @@ SUITES = (
 )
 """SRTP suites that the media process can open (docs/reference/media-protocol.md)."""
 
-MAX_FMTP = 255
+MAX_CODECS = 64
+MAX_CODEC_BYTES = 64
+MAX_FMTP_BYTES = 1024
+MAX_CLOCK_HZ = 1_000_000
+DEFAULT_CLOCK_HZ = 8000
+"""What the media process takes of one stream; the offer may have more."""
+MAX_PROBLEMS = 4
 MAX_MKI_BYTES = 128
 
 
@@ -62,17 +68,50 @@ def _read_line(offer: SessionDescription, index: int, media: MediaDescription, s
         crypto = usable_crypto(media)
         if crypto is None:
             return MediaLine(index, TrackSettings(), "no SRTP key of a suite that is supported")
-    codecs = tuple(
-        PayloadType(codec.payload_type, codec.name[:64], codec.clock_hz, codec.channels, codec.fmtp[:MAX_FMTP])
-        for codec in media.codecs
-    )
+    codecs, problem = _payload_types(media.codecs)
     settings = TrackSettings(
         payload_types=codecs,
         remote=_remote(offer, media, source),
         rtcp_mux=media.rtcp_mux,
         srtp=Srtp(crypto.suite, base64.b64encode(crypto.key).decode("ascii"), mki_bytes(crypto)) if crypto else None,
     )
-    return MediaLine(index, settings)
+    return MediaLine(index, settings, problem=problem)
+
+
+def _payload_types(codecs: Sequence[Codec]) -> tuple[tuple[PayloadType, ...], str]:
+    """The codecs within the bounds of the media process, and what was put right.
+
+    Of too many the named ones are told first; packets of the others are stored all the same, as of an unknown type.
+    """
+    codecs = tuple(dict.fromkeys(codecs))
+    named = [codec for codec in codecs if codec.name]
+    told = set([*named, *(codec for codec in codecs if not codec.name)][:MAX_CODECS])
+    dtmf = next((codec for codec in named if codec.name.lower() == "telephone-event"), None)
+    if dtmf is not None and dtmf not in told:
+        told.remove(named[MAX_CODECS - 1])
+        told.add(dtmf)
+    kept, problems = [], []
+    if len(codecs) > MAX_CODECS:
+        problems.append(f"{len(codecs)} payload types are offered, {MAX_CODECS} are told to the media process")
+    for codec in codecs:
+        if codec not in told:
+            continue
+        clock_hz = codec.clock_hz
+        if not 0 < clock_hz <= MAX_CLOCK_HZ:
+            clock_hz = DEFAULT_CLOCK_HZ
+            if codec.name:
+                problems.append(f"payload type {codec.payload_type} has a clock of {codec.clock_hz} Hz")
+        name, fmtp = _clipped(codec.name, MAX_CODEC_BYTES), _clipped(codec.fmtp, MAX_FMTP_BYTES)
+        if name != codec.name or fmtp != codec.fmtp:
+            problems.append(f"payload type {codec.payload_type} has a name or parameters that are too long")
+        channels = min(max(codec.channels, 1), 255)
+        kept.append(PayloadType(codec.payload_type, name, clock_hz, channels, fmtp))
+    return tuple(kept), "; ".join(problems[:MAX_PROBLEMS])
+
+
+def _clipped(text: str, limit: int) -> str:
+    """At most so many octets of UTF-8."""
+    return text if len(text) * 4 <= limit else text.encode(errors="replace")[:limit].decode(errors="ignore")
 
 
 def usable_crypto(media: MediaDescription) -> Crypto | None:
@@ -126,7 +165,7 @@ def _media_host(named: str, source: str) -> str | None:
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(text)
+        return ipaddress.ip_address(text.partition("%")[0])  # the zone of fe80::1%eth0 is the client's own business
     except ValueError:
         return None
 

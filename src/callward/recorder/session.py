@@ -114,6 +114,9 @@ class RecordingSession:
         self._flow_before = (at, before)
         self.data.plan = [step for step in plan if step.index < len(observation.streams or ())]
         self._note(picture_now, observation, at)
+        for line in lines:
+            if line.problem:
+                self.flag("odd_signalling", f"m-line {line.index + 1}: {line.problem}")
         return actions + self._snapshot_request()
 
     def describe(self, observation: Observation, at: datetime) -> list[Action]:

@@ -22,7 +22,7 @@ from callward.archive.schemas import (
     RecordingView,
     TrackView,
 )
-from callward.archive.service import AudioStream, BadCursorError, NotFoundError, NotReadyError
+from callward.archive.service import AudioStream, BadCursorError, BusyError, NotFoundError, NotReadyError
 from callward.platform.ids import new_ulid
 
 AUDIO = bytes(range(256)) * 40
@@ -36,6 +36,7 @@ class Shelf:
     def __init__(self) -> None:
         self.conversations: dict[str, ConversationDetail] = {}
         self.closed = 0
+        self.busy = False
 
     def add(self, *, organisation_id: str | None = None, ready: bool = True) -> ConversationDetail:
         recording = RecordingView(
@@ -135,6 +136,8 @@ class Shelf:
         offset_ms: int = 0,
         length_ms: int | None = None,
     ) -> AudioStream:
+        if self.busy:
+            raise BusyError("4 downloads are being converted")
         text = f"{audio_format.value} {offset_ms} {length_ms}".encode()
         return AudioStream("audio/mpeg", f"{recording_id}.{audio_format.value}", '"e"', None, 0, None, self._send(text))
 
@@ -147,3 +150,6 @@ class Shelf:
         ):
             raise NotReadyError("not yet")
         return PeaksView(channels=[[-1, 1]], points_per_second=0.05, duration_ms=20_000)
+
+    def close(self) -> None:
+        self.conversations.clear()

@@ -163,6 +163,15 @@ async def test_a12_downloads_are_the_conversations_part_and_named_by_time(ann: B
     assert shelf.closed == 3
 
 
+async def test_a_conversion_without_room_is_refused_with_a_time_to_come_back(ann: Browser, shelf: Shelf) -> None:
+    conversation = shelf.add()
+    base = f"/conversations/{conversation.id}/recordings/{conversation.recordings[0].id}/download"
+    shelf.busy = True
+    answer = await ann.get(f"{base}?format=mp3")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "busy", "10")
+    assert (await ann.get(f"{base}?format=master")).status_code == 200
+
+
 async def test_what_is_still_recorded_cannot_be_played_yet(ann: Browser, shelf: Shelf) -> None:
     conversation = shelf.add(ready=False)
     base = f"/conversations/{conversation.id}/recordings/{conversation.recordings[0].id}"

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 def open_archive(settings: Settings) -> Archive:
     """The archive that the settings name, for the portal."""
     from callward.archive.keys import ArchiveKeys
-    from callward.archive.stored import StoredArchive
+    from callward.archive.stored import TRANSCODES_MAX, StoredArchive
     from callward.media.codec_process import CodecPool
     from callward.platform.blobs import open_blob_store
     from callward.platform.paths import DataPaths
 
     keys = ArchiveKeys(DataPaths(settings.data).keys / "archive")
-    return StoredArchive(open_blob_store(settings), keys, CodecPool(4))
+    return StoredArchive(open_blob_store(settings), keys, CodecPool(TRANSCODES_MAX))

@@ -43,6 +43,10 @@ class RangeNotSatisfiableError(ArchiveError):
     """The range begins behind the end of the file: 416."""
 
 
+class BusyError(ArchiveError):
+    """So much is converted that there is no room for one more now: 503 with Retry-After."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioStream:
     """Plain audio to send: `chunks` yields `length` bytes from `start` of a file of `size` bytes."""
@@ -96,7 +100,8 @@ class Archive(Protocol):
     ) -> AudioStream:
         """The recording (or a part of it) as MP3, WAV, Opus or FLAC, encoded while it is sent; no byte ranges.
 
-        More than two channels become two in MP3 (first channel left, the others right).
+        More than two channels become two in MP3 (first channel left, the others right). A stream that nobody reads is given up after
+        some time. Raises BusyError, and what `open_audio` raises.
         """
         ...
 
@@ -106,4 +111,8 @@ class Archive(Protocol):
 
     async def peaks_view(self, session: AsyncSession, recording_id: str, points: int = 2000) -> PeaksView:
         """The waveform in at most `points` points a channel, for JSON."""
+        ...
+
+    def close(self) -> None:
+        """End the codec workers and threads; nothing can be converted afterwards."""
         ...

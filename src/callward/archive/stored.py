@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, cast
 
@@ -35,16 +34,16 @@ from callward.archive.service import (
     NotReadyError,
     RangeNotSatisfiableError,
 )
+from callward.archive.transcode_jobs import transcode_job
+from callward.archive.transcoding import Transcodes
 from callward.media.codec_process import CodecError, CodecPool
 from callward.platform.blobs import BlobStore, BlobStoreError
 from callward.recorder.sealing import waveform
 
 WORKER_WAIT_S = 30.0
+TRANSCODES_MAX = 4
+"""At a time; each has a codec worker and a thread."""
 SUFFIXES = {"opus": "opus", "flac": "flac"}
-INPUT_FORMATS = {"opus": "ogg", "flac": "flac"}
-MP3_BIT_RATE = 64_000
-"""Of each channel: speech."""
-OPUS_BIT_RATE = 32_000
 SMALL_MAX_BYTES = 64 << 20
 """Waveforms and metadata are read whole."""
 
@@ -52,14 +51,17 @@ SMALL_MAX_BYTES = 64 << 20
 class StoredArchive:
     """`service.Archive` in production."""
 
-    def __init__(self, store: BlobStore, keys: ArchiveKeys, codecs: CodecPool) -> None:
+    def __init__(
+        self, store: BlobStore, keys: ArchiveKeys, codecs: CodecPool, transcodes: Transcodes | None = None
+    ) -> None:
         self._store = store
         self._keys = keys
         self._codecs = codecs
+        self._transcodes = transcodes or Transcodes(TRANSCODES_MAX)
 
     def close(self) -> None:
-        """End the codec workers."""
         self._codecs.close()
+        self._transcodes.close()
 
     async def list_conversations(
         self, session: AsyncSession, filters: ConversationFilter, page: PageRequest
@@ -151,8 +153,9 @@ class StoredArchive:
         if left <= 0:
             raise RangeNotSatisfiableError(f"the recording lasts {recording.duration_ms} ms")
         length = left if length_ms is None else min(max(0, length_ms), left)
-        job, head, media_type = _transcoding(recording, audio_format, max(0, offset_ms), length)
+        job, head, media_type = transcode_job(recording, audio_format, max(0, offset_ms), length)
         job["input_bytes"] = blob.size_bytes
+        self._transcodes.check()
         reader = await asyncio.to_thread(self._open, recording, blob)
         size = len(head) + job["samples"] * job["channels"] * 2 if audio_format is AudioFormat.WAV else None
 
@@ -172,7 +175,7 @@ class StoredArchive:
             size=size,
             start=0,
             length=size,
-            chunks=_in_threads(pieces),
+            chunks=self._transcodes.start(pieces),
         )
 
     async def peaks(self, session: AsyncSession, recording_id: str) -> bytes:
@@ -271,60 +274,6 @@ def _document(entry: dict[str, Any]) -> MetadataDocument:
             "base64": encoded,
             "truncated": entry.get("truncated", False),
         }
-    )
-
-
-def _transcoding(
-    recording: Recording, audio_format: AudioFormat, offset_ms: int, length_ms: int
-) -> tuple[dict[str, Any], bytes, str]:
-    """The codec worker's job, what comes before its output, and the media type."""
-    rate, channels = recording.sample_rate_hz, recording.channels
-    head = b""
-    job: dict[str, Any] = {
-        "input_format": INPUT_FORMATS[recording.codec or "opus"],
-        "offset_ms": offset_ms,
-        "options": {},
-        "container_options": {},
-        "codec": audio_format.value,
-    }
-    if audio_format is AudioFormat.MP3:
-        # At 8 kHz a frame of MP3 is 72 ms, and players cut and pad whole frames.
-        channels, rate = min(channels, 2), max(rate, 16_000)
-        media_type = "audio/mpeg"
-        job |= {"container": "mp3", "codec": "libmp3lame", "bit_rate": MP3_BIT_RATE * channels}
-        # Without joint stereo nothing of one party leaks into the other's channel.
-        job |= {"options": {"joint_stereo": "0"}, "container_options": {"write_xing": "0", "id3v2_version": "0"}}
-    elif audio_format is AudioFormat.WAV:
-        media_type = "audio/wav"
-        job |= {"container": "pcm"}
-    elif audio_format is AudioFormat.FLAC:
-        channels = min(channels, 8)
-        media_type = "audio/flac"
-        job |= {"container": "flac", "codec": "flac", "options": {"frame_size": "4096"}}
-    else:
-        media_type = "audio/ogg"
-        options = {"application": "audio", "frame_duration": "60", "compression_level": "0"}
-        if channels > 2:
-            options["mapping_family"] = "255"
-        job |= {"container": "ogg", "codec": "libopus", "options": options, "bit_rate": OPUS_BIT_RATE * channels}
-    job |= {"rate_hz": rate, "channels": channels, "samples": length_ms * rate // 1000}
-    if audio_format is AudioFormat.WAV:
-        head = _wav_header(rate, channels, job["samples"])
-    return job, head, media_type
-
-
-def _wav_header(rate: int, channels: int, samples: int) -> bytes:
-    """RIFF header of 16-bit PCM; sizes that 32 bits cannot hold are left open, as players expect of streams."""
-    size = samples * channels * 2
-    data, riff = min(size, 0xFFFFFFFF), min(size + 36, 0xFFFFFFFF)
-    block = channels * 2
-    return (
-        b"RIFF"
-        + struct.pack("<I", riff)
-        + b"WAVEfmt "
-        + struct.pack("<IHHIIHH", 16, 1, channels, rate, rate * block, block, 16)
-        + b"data"
-        + struct.pack("<I", data)
     )
 
 

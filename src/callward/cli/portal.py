@@ -46,7 +46,8 @@ async def _main(service: Service) -> None:
     settings = service.settings
     url = settings.database.url.get_secret_value() if settings.database.url else locate(settings.data).url
     database = Database(url, settings.database.pool_size)
-    app = create_app(settings, database, open_archive(settings))
+    archive = open_archive(settings)
+    app = create_app(settings, database, archive)
     config = uvicorn.Config(
         app,
         host=settings.portal.host,
@@ -68,4 +69,5 @@ async def _main(service: Service) -> None:
         await serving
     finally:
         stopping.cancel()
+        archive.close()
         await database.close()

@@ -49,14 +49,19 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
     return ByteRange(start, min(end, size))
 
 
+async def close_audio(audio: AudioStream) -> None:
+    """Say that nobody reads it any more."""
+    close = getattr(audio.chunks, "aclose", None)
+    if close is not None:
+        await close()
+
+
 async def _until_gone(audio: AudioStream) -> AsyncIterator[bytes]:
     try:
         async for chunk in audio.chunks:
             yield chunk
     finally:
-        close = getattr(audio.chunks, "aclose", None)
-        if close is not None:
-            await close()
+        await close_audio(audio)
 
 
 def ranged_response(audio: AudioStream, *, size: int, etag: str, wanted: ByteRange | None) -> StreamingResponse:

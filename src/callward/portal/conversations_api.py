@@ -25,7 +25,7 @@ from callward.archive.schemas import (
     PeaksView,
     RecordingView,
 )
-from callward.portal.audio import UnsatisfiableRangeError, download_response, parse_range, ranged_response
+from callward.portal.audio import UnsatisfiableRangeError, close_audio, download_response, parse_range, ranged_response
 from callward.portal.current import CurrentSubject, Portal, PortalParts, not_found, require
 from callward.portal.problems import ProblemError, responses
 
@@ -33,6 +33,7 @@ router = APIRouter(prefix="/api/v1/conversations", tags=["conversations"])
 
 ONE_ACT = timedelta(minutes=30)
 """A player reads a recording piece by piece and a page refreshes itself: within this time that is one act in the audit."""
+RETRY_AFTER_S = "10"
 
 UlidInPath = Annotated[str, Path(pattern=r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
 AUDIO: dict[str, Any] = {"content": {"audio/ogg": {}, "audio/flac": {}}}
@@ -57,6 +58,14 @@ async def archive_problems() -> AsyncIterator[None]:
         ) from None
     except archive.RangeNotSatisfiableError:
         raise ProblemError(416, "bad_range", "The range begins behind the end of the file.") from None
+    except archive.BusyError as error:
+        raise ProblemError(
+            503,
+            "busy",
+            f"{str(error).capitalize()}.",
+            "Try again in a moment, or take the format `master`, which is not converted.",
+            headers={"Retry-After": RETRY_AFTER_S},
+        ) from None
     except archive.ArchiveError as error:
         raise ProblemError(503, "archive", str(error), "The system page shows what is wrong.") from None
 
@@ -206,14 +215,18 @@ async def download(
                     offset_ms=recording.offset_ms + offset_ms,
                     length_ms=max(1, left if length_ms is None else min(left, length_ms)),
                 )
-            await audit.write(
-                session,
-                subject=subject,
-                action=Action.CONVERSATION_DOWNLOAD.value,
-                target=_ref(conversation),
-                now=portal.clock(),
-                detail={"recording": recording_id, "format": audio_format.value},
-            )
+            try:
+                await audit.write(
+                    session,
+                    subject=subject,
+                    action=Action.CONVERSATION_DOWNLOAD.value,
+                    target=_ref(conversation),
+                    now=portal.clock(),
+                    detail={"recording": recording_id, "format": audio_format.value},
+                )
+            except BaseException:
+                await close_audio(audio)
+                raise
         return download_response(audio, _file_name(conversation, audio.file_name))
 
 

@@ -28,9 +28,10 @@ from datetime import datetime
 from typing import Any
 
 from callward.journal import Cursor, EventJournal, JournalFullError, Kind
+from callward.journal.frame import MAX_PAYLOAD_BYTES
 from callward.platform.telemetry import logger
 from callward.recorder.session_data import SessionData, to_json
-from callward.records.events import Event
+from callward.records.events import Event, Problem, RecordingEnded, RecordingUpdated
 
 CONSUMER = "recorder"
 OTHER_CONSUMERS = ("seal", "worker")
@@ -42,6 +43,8 @@ KEPT_MESSAGES = 200
 
 the first and the latest. A persistent session of days has more; then a crash costs the history between.
 """
+KEPT_BYTES = 8 * 1024 * 1024
+"""Of a session's messages, in the same way."""
 BACKLOG = 100_000
 """Records that wait while the journal's own buffer is full."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -52,11 +55,13 @@ class SessionNotes:
     """What the notebook keeps of one live session, for checkpoints."""
 
     messages: list[tuple[int, datetime, bytes]] = field(default_factory=list)
+    size_bytes: int = 0
 
     def add(self, number: int, at: datetime, raw: bytes) -> None:
-        if len(self.messages) >= KEPT_MESSAGES:
-            del self.messages[1]
         self.messages.append((number, at, raw))
+        self.size_bytes += len(raw)
+        while len(self.messages) > KEPT_MESSAGES or (self.size_bytes > KEPT_BYTES and len(self.messages) > 2):
+            self.size_bytes -= len(self.messages.pop(1)[2])
 
 
 class Notebook:
@@ -73,8 +78,14 @@ class Notebook:
         return self.journal.able and not self._backlog
 
     def event(self, event: Event) -> None:
-        """One event for the archive."""
-        self._append(event.model_dump_json().encode(), Kind.EVENT)
+        """One event for the archive. One that is larger than a record is told without its attachments."""
+        for told in (
+            event,
+            _without(event, "metadata", "extensions"),
+            _without(event, "metadata", "extensions", "marks"),
+        ):
+            if self._append(told.model_dump_json().encode(), Kind.EVENT):
+                return
 
     def message(self, session: str, number: int, at: datetime, raw: bytes) -> None:
         """A message that told something, already without keys."""
@@ -143,15 +154,30 @@ class Notebook:
     def _note(self, note: Mapping[str, Any]) -> None:
         self._append(_ENCODER.encode(note).encode(), Kind.STATE)
 
-    def _append(self, payload: bytes, kind: int) -> None:
+    def _append(self, payload: bytes, kind: int) -> bool:
+        """False: it is larger than a record may be."""
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            logger.error("journal_record_too_large", kind=kind, size_bytes=len(payload))
+            return False
         if self._backlog:
             self._backlog.append((payload, kind))
-            return
+            return True
         try:
             self._last_offset = self.journal.append(payload, kind)
         except JournalFullError:
             logger.error("journal_full", waiting=len(self._backlog))
             self._backlog.append((payload, kind))
+        return True
+
+
+def _without(event: Event, *names: str) -> Event:
+    """The event without some of its lists, with a problem that says so."""
+    if not isinstance(event, RecordingUpdated | RecordingEnded):
+        return event
+    empty: dict[str, Any] = {name: type(getattr(event, name))() for name in names if hasattr(event, name)}
+    detail = "the event was larger than the journal takes: metadata or marks are not in it"
+    problems = [*event.problems[:100], Problem(code="metadata_dropped", detail=detail)]
+    return event.model_copy(update={**empty, "problems": problems})
 
 
 def _message_note(session: str, number: int, at: datetime, raw: bytes) -> dict[str, Any]:

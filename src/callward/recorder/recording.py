@@ -30,6 +30,8 @@ MAX_MARKS = 10_000
 MAX_PROBLEMS = 1000
 MAX_DOCUMENTS = 1000
 DOCUMENT_BYTES = 1_000_000
+DOCUMENTS_BYTES = 8 * 1024 * 1024
+"""Of all metadata documents of a recording, as base64: its last event must fit into one record of the journal."""
 MAX_CALLS = 64
 MAX_TRACKS = 256
 MAX_DETAIL = 4096
@@ -115,11 +117,12 @@ class Recording:
             self.dirty = True
 
     def document(self, document: RawMetadata) -> None:
-        """Keep a metadata document as it came; beyond the bound the oldest but the first goes."""
-        if len(self.documents) >= MAX_DOCUMENTS:
-            del self.documents[1]
-            self.problem("metadata_dropped", f"more than {MAX_DOCUMENTS} metadata documents came")
+        """Keep a metadata document as it came; beyond the bounds the oldest but the first goes."""
         self.documents.append(document)
+        size = sum(len(item.body_base64) for item in self.documents)
+        while len(self.documents) > MAX_DOCUMENTS or (size > DOCUMENTS_BYTES and len(self.documents) > 2):
+            size -= len(self.documents.pop(1).body_base64)
+            self.problem("metadata_dropped", "more metadata came than is kept of one recording")
 
     def keep_documents(self, observation: Observation, at: datetime) -> None:
         """Keep the metadata that a message carried, raw (S16)."""

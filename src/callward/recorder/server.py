@@ -27,7 +27,7 @@ from callward.recorder.entropy import Entropy
 from callward.recorder.live_session import LiveSession
 from callward.recorder.notebook import Notebook
 from callward.recorder.orphans import orphan_events
-from callward.recorder.recovery import RecoveredState, read_back
+from callward.recorder.recovery import RecoveredSession, RecoveredState, read_back
 from callward.recorder.service import RecorderService
 from callward.recorder.snapshot import SnapshotFile
 from callward.recorder.sockets import close_unused, named_address, take_socket
@@ -138,23 +138,36 @@ class RecorderServer:
         """Sessions and their dialogs as they were, so that a BYE or a re-INVITE of an old dialog is answered."""
         self._boot = state.boot
         for found in state.sessions:
-            core = self.recorder.restored_core(found.data)
-            core.replay(found.observations())
-            dialog = None
-            if found.dialog is not None and not found.data.ended:
-                try:
-                    dialog = self.endpoint.restore(found.dialog, self.driver.now())
-                    dialog.peer = self.snapshot.directory.peer_by_id(found.data.peer_id)
-                except SipUseError as error:
-                    logger.error("dialog_not_restored", session=found.data.id, error=str(error))
-            live = LiveSession(core, dialog, found.notes, heard_at=self.driver.now(), recovered=True)
-            self.recorder.adopt(live)
+            try:
+                self._restore_session(found)
+            except Exception:
+                self._session_failed(found.data.id, "not_restored")
         self.driver.flush()
         if state.sessions:
             logger.info("sessions_recovered", sessions=len(state.sessions))
             self._event(
                 "warning", "recorder_restarted", f"{len(state.sessions)} sessions were taken up again after a restart"
             )
+
+    def _restore_session(self, found: RecoveredSession) -> None:
+        core = self.recorder.restored_core(found.data)
+        core.replay(found.observations())
+        dialog = None
+        if found.dialog is not None and not found.data.ended:
+            try:
+                dialog = self.endpoint.restore(found.dialog, self.driver.now())
+                dialog.peer = self.snapshot.directory.peer_by_id(found.data.peer_id)
+            except SipUseError as error:
+                logger.error("dialog_not_restored", session=found.data.id, error=str(error))
+        live = LiveSession(core, dialog, found.notes, heard_at=self.driver.now(), recovered=True)
+        self.recorder.adopt(live)
+
+    def _session_failed(self, session: str, what: str) -> None:
+        """A defect in one session: it stops neither the others nor the start. Its tracks stay in the audio journal."""
+        logger.exception("session_failed", session=session, what=what)
+        self._event(
+            "alarm", "session_failed", f"session {session} was {what.replace('_', ' ')}: see the recorder's log"
+        )
 
     async def _listen(self) -> None:
         recorder = self.settings.recorder
@@ -254,7 +267,7 @@ class RecorderServer:
                 ours |= self._known_tracks()  # before sessions that had ended are finished and forgotten
                 await asyncio.gather(
                     *[
-                        self.recorder.attach(live, listed, restarted=restarted)
+                        self._attach_session(live, listed, restarted=restarted)
                         for live in list(self.recorder.sessions.values())
                     ]
                 )
@@ -275,6 +288,14 @@ class RecorderServer:
             self._boot = hello.boot
             self.notebook.media(hello.boot)
         self._look()
+
+    async def _attach_session(self, live: LiveSession, listed: dict[str, ListedTrack], *, restarted: bool) -> None:
+        try:
+            await self.recorder.attach(live, listed, restarted=restarted)
+        except MediaError:
+            raise
+        except Exception:
+            self._session_failed(live.id, "not_attached")
 
     def _known_tracks(self) -> set[str]:
         return {

@@ -30,15 +30,16 @@ def seal(root: Path, kill_at: int) -> None:
             (root / "killed-at").open("a").write(f"{name}\n")
             os.kill(os.getpid(), signal.SIGKILL)
 
-    async def release(track: str) -> None:
-        with (root / "released").open("a") as file:
-            file.write(f"{track}\n")
+    class Noted(Platform):
+        async def release(self, track: str) -> None:
+            with (root / "released").open("a") as file:
+                file.write(f"{track}\n")
 
     async def work() -> None:
         pool = CodecPool(1)
-        platform = Platform(root, pool)
+        platform = Noted(root, pool)
         ingest = replace(platform.ingest, checkpoint=checkpoint)
-        sealer = Sealer(platform.recorder, platform.seal, ingest, release, 1)
+        sealer = Sealer(platform.recorder, platform.seal, ingest, platform, 1)
         stopping = asyncio.Event()
         task = asyncio.create_task(sealer.run(stopping))
         idle = asyncio.create_task(sealer.idle.wait())

@@ -40,14 +40,19 @@ class Lives:
         self.extract = MoodyExtractor(platform.tracks)
         platform.ingest = replace(platform.ingest, extract=self.extract)
 
+    async def knows(self, track: str) -> bool:
+        return await self.platform.knows(track)
+
     async def release(self, track: str) -> None:
         await self.platform.release(track)
         (self.platform.tracks / track).unlink(missing_ok=True)
 
     def sealer(self, jobs: int) -> Sealer:
-        return Sealer(self.platform.recorder, self.platform.seal, self.platform.ingest, self.release, jobs)
+        return Sealer(self.platform.recorder, self.platform.seal, self.platform.ingest, self, jobs)
 
-    async def live(self, until: Callable[[Sealer], bool] | None = None, *, jobs: int = 3, cursors: bool = True) -> Sealer:
+    async def live(
+        self, until: Callable[[Sealer], bool] | None = None, *, jobs: int = 3, cursors: bool = True
+    ) -> Sealer:
         """Run a sealer until `until` says so; without it, until nothing waits."""
         stopping = asyncio.Event()
         sealer = self.sealer(jobs)

@@ -21,7 +21,7 @@ from tests.archive.recorded_calls import FolderExtractor
 
 
 class Platform:
-    """Journals, store and keys in a folder."""
+    """Journals, store and keys in a folder; for a sealer also the media process's `Tracks`."""
 
     def __init__(self, root: Path, codecs: CodecPool, codec: str = "opus") -> None:
         self.recorder, self.seal = root / "recorder", root / "seal"
@@ -39,6 +39,9 @@ class Platform:
         )
         self.archive = StoredArchive(self.store, self.keys, codecs)
 
+    async def knows(self, track: str) -> bool:
+        return (self.tracks / track).is_file()
+
     async def release(self, track: str) -> None:
         self.released.append(track)
 
@@ -50,7 +53,7 @@ class Platform:
 
     async def run_sealer(self) -> None:
         stopping = asyncio.Event()
-        sealer = Sealer(self.recorder, self.seal, self.ingest, self.release, 2)
+        sealer = Sealer(self.recorder, self.seal, self.ingest, self, 2)
         task = asyncio.create_task(sealer.run(stopping))
         wait = asyncio.create_task(sealer.idle.wait())
         await asyncio.wait({task, wait}, timeout=30, return_when=asyncio.FIRST_COMPLETED)

@@ -13,6 +13,7 @@ import pytest
 
 from callward.archive.extraction import MediaExtractor
 from callward.archive.sealer import Sealer
+from callward.archive.tracks import MediaTracks
 from callward.media.client import MediaClient
 from callward.media.codec_process import CodecPool
 from callward.media.program import media_program
@@ -70,11 +71,12 @@ async def test_rtp_into_the_media_process_becomes_a_stored_recording(tmp_path: P
         await asyncio.sleep(0.05)
         for track in tracks:
             await client.close_track(track)
+        assert await MediaTracks(client).knows(tracks[0])
         ended = ended_call(1, tracks, SECONDS)
         await platform.journal(ended)
         ingest = replace(platform.ingest, extract=MediaExtractor(tmp_path / "audio", tmp_path / "audio-keys"))
         stopping = asyncio.Event()
-        sealer = Sealer(platform.recorder, platform.seal, ingest, client.release_track, 1)
+        sealer = Sealer(platform.recorder, platform.seal, ingest, MediaTracks(client), 1)
         task = asyncio.create_task(sealer.run(stopping))
         async with asyncio.timeout(30):
             await sealer.idle.wait()
@@ -86,6 +88,7 @@ async def test_rtp_into_the_media_process_becomes_a_stored_recording(tmp_path: P
         assert not [track for track in stored.tracks if track.silent]
         assert any(isinstance(event, RecordingReleased) for event in outcomes)
         assert not {listed.track for listed in await client.list_tracks()} & set(tracks)
+        assert not await MediaTracks(client).knows(tracks[0])
     finally:
         for source in sources:
             source.close()

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from callward.archive import numbers
+from callward.archive.identifiers import FOUND_BY, identifiers
 from callward.archive.model import (
     Conversation,
     ConversationKey,
@@ -149,7 +150,7 @@ async def _apply_call(session: AsyncSession, recording: Recording, call: Call, r
             "vendor": recording.vendor,
             "session_ids": dict(call.session_ids),
             "extensions": dict(call.extensions),
-            "search_text": _search_text([caller, called, *parties]),
+            "search_text": _search_text([caller, called, *parties], identifiers(call.session_ids, call.extensions)),
         }
     )
     facts |= {
@@ -165,9 +166,13 @@ async def _apply_call(session: AsyncSession, recording: Recording, call: Call, r
     # The call may go on in a second recording (2N): the rank is of that recording's picture, and an ended call stays ended.
     await session.execute(statement.on_conflict_do_update(index_elements=[Conversation.id], set_=facts, where=newer))
     # The organisation may be named late (a carrier's peer); what belongs to the conversation follows the conversation.
-    organisation = await session.scalar(
-        select(Conversation.organisation_id).where(Conversation.id == call.conversation)
-    )
+    organisation, session_ids, extensions = (
+        await session.execute(
+            select(Conversation.organisation_id, Conversation.session_ids, Conversation.extensions).where(
+                Conversation.id == call.conversation
+            )
+        )
+    ).one()
     link = insert(ConversationRecording).values(
         conversation_id=call.conversation,
         recording_id=recording.id,
@@ -177,6 +182,7 @@ async def _apply_call(session: AsyncSession, recording: Recording, call: Call, r
     )
     await session.execute(link.on_conflict_do_nothing())
     await _note_keys(session, call, organisation)
+    await _note_identifiers(session, call, organisation, identifiers(session_ids, extensions))
     await _note_numbers(session, call, organisation, [caller, called, *parties])
     for table in (ConversationRecording, ConversationKey):
         await session.execute(
@@ -205,6 +211,17 @@ async def _note_keys(session: AsyncSession, call: Call, organisation: str | None
         await session.execute(insert(ConversationKey).values(rows).on_conflict_do_nothing())
 
 
+async def _note_identifiers(session: AsyncSession, call: Call, organisation: str | None, found: list[str]) -> None:
+    mine = (ConversationKey.conversation_id == call.conversation, ConversationKey.kind == FOUND_BY)
+    await session.execute(delete(ConversationKey).where(*mine, ConversationKey.value.not_in(found)))
+    rows = [
+        {"conversation_id": call.conversation, "kind": FOUND_BY, "value": value, "organisation_id": organisation}
+        for value in found
+    ]
+    if rows:
+        await session.execute(insert(ConversationKey).values(rows).on_conflict_do_nothing())
+
+
 async def _note_numbers(session: AsyncSession, call: Call, organisation: str | None, parties: list[Party]) -> None:
     found = sorted({numbers.digits_of(p.number) for p in parties if numbers.is_number(p.number)} - {""})
     of_conversation = ConversationNumber.conversation_id == call.conversation
@@ -224,10 +241,10 @@ async def _note_numbers(session: AsyncSession, call: Call, organisation: str | N
         await session.execute(insert(NumberPart).values(rows).on_conflict_do_nothing())
 
 
-def _search_text(parties: list[Party]) -> str:
+def _search_text(parties: list[Party], known_by: list[str]) -> str:
     digits = {numbers.digits_of(party.number) for party in parties if numbers.is_number(party.number)} - {""}
     words = {text.lower() for party in parties for text in (party.name, party.aor, party.number) if text}
-    return " ".join(["", *sorted(digits), *sorted(words)])[:SEARCH_MAX]
+    return " ".join(["", *sorted(digits), *sorted(words), *known_by])[:SEARCH_MAX]
 
 
 async def _apply_outcome(session: AsyncSession, event: RecordingStored | RecordingFailed) -> None:

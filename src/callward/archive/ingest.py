@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +45,14 @@ class AlreadyStoredError(Exception):
     """The object store holds another sealed copy of the recording, which must not be written over."""
 
 
+class TrackUnconfirmedError(Exception):
+    """The extractor says that `track` is gone; the media process has to say so too before it is believed."""
+
+    def __init__(self, track: str, message: str) -> None:
+        super().__init__(message)
+        self.track = track
+
+
 def no_checkpoint(_step: str) -> None:
     """Nothing happens between the steps, except in the kill tests."""
 
@@ -61,11 +69,11 @@ class Ingest:
     options: SealOptions
     checkpoint: Checkpoint = no_checkpoint
 
-    def prepare(self, ended: RecordingEnded, *, give_up: bool = False) -> Outcome:
+    def prepare(self, ended: RecordingEnded, *, gone: Collection[str] = frozenset(), give_up: bool = False) -> Outcome:
         """Seal and encrypt a recording in the spool, or take what a process before this one had finished there.
 
-        `give_up`: no master could be made of it: keep the packets only. Raises AlreadyStoredError, CodecError, ExtractionError,
-        TrackOpenError (unless `give_up`), OSError.
+        `gone`: tracks that the media process does not know. `give_up`: no master could be made of it: keep the packets only.
+        Raises AlreadyStoredError, CodecError, ExtractionError, TrackUnconfirmedError, TrackOpenError (unless `give_up`), OSError.
         """
         folder = self.spool / ended.recording
         done = self.ready(ended.recording)
@@ -78,7 +86,7 @@ class Ingest:
         work = folder / "work"
         work.mkdir(parents=True, mode=0o700)
         self.checkpoint("spool made")
-        extracted, problems = self._extract(ended, work, partial=give_up)
+        extracted, problems = self._extract(ended, work, gone, partial=give_up)
         self.checkpoint("extracted")
         salt = os.urandom(SALT_BYTES)
         if give_up:
@@ -130,7 +138,9 @@ class Ingest:
         """Remove the spool entry of a stored recording."""
         shutil.rmtree(self.spool / recording, ignore_errors=True)
 
-    def _extract(self, ended: RecordingEnded, work: Path, *, partial: bool) -> tuple[dict[str, Path], list[Problem]]:
+    def _extract(
+        self, ended: RecordingEnded, work: Path, gone: Collection[str], *, partial: bool
+    ) -> tuple[dict[str, Path], list[Problem]]:
         found: dict[str, Path] = {}
         problems = []
         for track in ended.tracks:
@@ -138,6 +148,8 @@ class Ingest:
             try:
                 self.extract(track.track, path)
             except TrackGoneError as error:
+                if track.track not in gone:
+                    raise TrackUnconfirmedError(track.track, str(error)) from error
                 problems.append(Problem(code="track_missing", detail=str(error)[:4096]))
             except TrackOpenError as error:
                 if not partial:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from callward.archive import numbers
+from callward.archive.identifiers import FOUND_BY, normalised
 from callward.archive.model import Conversation, ConversationKey, ConversationNumber, NumberPart
 from callward.archive.schemas import ConversationFilter, ConversationOrder, PageRequest
 
@@ -84,8 +85,15 @@ def _number(text: str) -> ColumnElement[bool]:
     matching = select(NumberPart.digits).where(
         NumberPart.part.between(low, high), NumberPart.digits.contains(digits, autoescape=True)
     )
+    # A vendor's id may be digits only (Avaya's UCID): then it is asked for as a whole, and found by its index.
     return Conversation.id.in_(
-        select(ConversationNumber.conversation_id).where(ConversationNumber.digits.in_(matching))
+        select(ConversationNumber.conversation_id)
+        .where(ConversationNumber.digits.in_(matching))
+        .union(
+            select(ConversationKey.conversation_id).where(
+                ConversationKey.value == normalised(text), ConversationKey.kind == FOUND_BY
+            )
+        )
     )
 
 
@@ -94,7 +102,7 @@ async def related(session: AsyncSession, conversation: Conversation) -> Sequence
     keys = (
         await session.execute(
             select(ConversationKey.kind, ConversationKey.value).where(
-                ConversationKey.conversation_id == conversation.id
+                ConversationKey.conversation_id == conversation.id, ConversationKey.kind != FOUND_BY
             )
         )
     ).all()

@@ -35,8 +35,8 @@ class ConversationFilter(BaseModel):
     """Inclusive."""
     started_before: AwareDatetime | None = None
     """Exclusive."""
-    number: Annotated[str, Field(max_length=64)] | None = None
-    """Any part of a number (punctuation is ignored); without a digit: any part of a name or address."""
+    number: Annotated[str, Field(max_length=255)] | None = None
+    """Any part of a number (punctuation is ignored), or a whole id of digits only; other text: any part of a name, address or vendor's id."""
     state: State | None = None
     problem: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")] | None = None
     """A problem code, or `any`."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import random
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +22,8 @@ from pathlib import Path
 from prometheus_client import Counter, Gauge, Histogram
 
 from callward.archive.extraction import ExtractionError, TrackOpenError
-from callward.archive.ingest import AlreadyStoredError, Ingest, Outcome
+from callward.archive.ingest import AlreadyStoredError, Ingest, Outcome, TrackUnconfirmedError
+from callward.archive.tracks import Tracks
 from callward.journal import Cursor, EventJournal, JournalReader, OffsetGoneError
 from callward.media.codec_process import CodecError
 from callward.media.protocol import MediaError, MediaRefusedError
@@ -57,9 +57,6 @@ _PREPARE = Histogram(
 _RETRIES = Counter("callward_seal_retries_total", "Steps that have to be tried again", ["step"])
 _LAG = Gauge("callward_seal_lag_seconds", "Age of the oldest ended recording that is not stored")
 
-Release = Callable[[str], Awaitable[None]]
-"""Gives a track up at the media process. Raises MediaError."""
-
 
 @dataclass(slots=True)
 class _Item:
@@ -77,11 +74,11 @@ class _Item:
 class Sealer:
     """See the module's text. `run` works until `stopping` is set."""
 
-    def __init__(self, recorder_journal: Path, seal_journal: Path, ingest: Ingest, release: Release, jobs: int) -> None:
+    def __init__(self, recorder_journal: Path, seal_journal: Path, ingest: Ingest, tracks: Tracks, jobs: int) -> None:
         self._recorder_journal = recorder_journal
         self._seal_journal = seal_journal
         self._ingest = ingest
-        self._release = release
+        self._tracks = tracks
         self._jobs = jobs
         self._items: collections.deque[_Item] = collections.deque()
         self._to_prepare: asyncio.Queue[_Item] = asyncio.Queue(jobs * 2)
@@ -211,33 +208,49 @@ class Sealer:
         while True:
             item = await self._to_prepare.get()
             assert item.ended is not None
-            attempt = 0
+            attempt = spoilt = 0
+            gone: set[str] = set()
             while item.stored is None:
                 attempt += 1
                 try:
                     with _PREPARE.time():
                         item.stored = await asyncio.to_thread(
-                            self._ingest.prepare, item.ended, give_up=attempt > ATTEMPTS
+                            self._ingest.prepare, item.ended, gone=gone, give_up=spoilt >= ATTEMPTS
                         )
                 except AlreadyStoredError:
                     break
-                except (CodecError, OggHeadError, ExtractionError, TrackOpenError, OSError) as error:
-                    if isinstance(error, OSError | ExtractionError):
-                        attempt = min(attempt, ATTEMPTS)  # the disk, not the recording: never give up for that
-                    logger.warning(
-                        "seal_retry", recording=item.ended.recording, attempt=attempt, error=str(error)[:500]
-                    )
-                    _RETRIES.labels("prepare").inc()
-                    await _back_off(attempt)
+                except TrackUnconfirmedError as error:
+                    if await self._is_gone(error.track):
+                        gone.add(error.track)
+                    else:
+                        await self._retry("prepare", item.ended.recording, attempt, error)
+                except (ExtractionError, OSError) as error:  # the disk, not the recording: never give up for that
+                    await self._retry("prepare", item.ended.recording, attempt, error)
+                except (CodecError, OggHeadError, TrackOpenError) as error:
+                    spoilt += 1
+                    await self._retry("prepare", item.ended.recording, attempt, error)
                 except Exception:
                     logger.exception("seal_error", recording=item.ended.recording, attempt=attempt)
-                    if attempt > ATTEMPTS:
+                    if spoilt >= ATTEMPTS:
                         raise
-                    attempt = ATTEMPTS
+                    spoilt = ATTEMPTS
             if item.stored is None:
                 await self._leave(item)
             else:
                 await self._to_store.put(item)
+
+    async def _retry(self, step: str, recording: str, attempt: int, error: Exception) -> None:
+        """Note that a step failed, and wait before it is tried again."""
+        logger.warning(f"{step}_retry", recording=recording, attempt=attempt, error=str(error)[:500])
+        _RETRIES.labels(step).inc()
+        await _back_off(attempt)
+
+    async def _is_gone(self, track: str) -> bool:
+        """Say whether the media process is there and does not know the track: then nothing of it can come any more."""
+        try:
+            return not await self._tracks.knows(track)
+        except MediaError:
+            return False
 
     async def _leave(self, item: _Item) -> None:
         """The archive holds the recording, though the seal journal says nothing of it: nothing is written over or given up."""
@@ -263,9 +276,7 @@ class Sealer:
                     stored_before = True
                     break
                 except (BlobStoreError, OSError) as error:
-                    logger.warning("store_retry", recording=outcome.recording, attempt=attempt, error=str(error)[:500])
-                    _RETRIES.labels("store").inc()
-                    await _back_off(attempt)
+                    await self._retry("store", outcome.recording, attempt, error)
             if stored_before:
                 await self._leave(item)
                 continue
@@ -287,7 +298,7 @@ class Sealer:
                 while True:
                     attempt += 1
                     try:
-                        await self._release(track.track)
+                        await self._tracks.release(track.track)
                         break
                     except MediaRefusedError as error:
                         if error.code == "unknown_track":

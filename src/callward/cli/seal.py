@@ -6,6 +6,7 @@ from callward.archive.extraction import MediaExtractor, lower_priority
 from callward.archive.ingest import Ingest
 from callward.archive.keys import ArchiveKeys
 from callward.archive.sealer import Sealer
+from callward.archive.tracks import MediaTracks
 from callward.media.client import MediaClient
 from callward.media.codec_process import CodecPool
 from callward.platform.blobs import open_blob_store
@@ -33,7 +34,7 @@ async def _seal(service: Service) -> None:
         store=open_blob_store(settings),
         options=SealOptions(settings.seal.codec, settings.seal.opus_bitrate),
     )
-    sealer = Sealer(paths.journal_recorder, paths.journal_seal, ingest, media.release_track, settings.seal.jobs)
+    sealer = Sealer(paths.journal_recorder, paths.journal_seal, ingest, MediaTracks(media), settings.seal.jobs)
     service.health.set("sealer", True)
     service.ready()
     try:

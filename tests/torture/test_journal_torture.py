@@ -24,11 +24,8 @@ def journal_torture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The harness, built with planted faults into a folder of its own: a release never has them."""
     cargo = shutil.which("cargo")
     assert cargo is not None, "cargo is missing; install Rust as `callward doctor` says"
-    target = Path(os.environ.get("CARGO_TARGET_DIR", RUST / "target")) / "torture"
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(target), "CARGO_PROFILE_DEV_OPT_LEVEL": "2"}
-    command = [cargo, "build", "--quiet", "-p", "callward-journal", "--features", "faults", "--bin", "journal-torture"]
-    subprocess.run(command, cwd=RUST, env=environment, check=True, timeout=600)
-    return target / "debug" / "journal-torture"
+    subprocess.run([RUST.parent / "scripts" / "build-faults"], check=True, timeout=600)
+    return Path(os.environ.get("CARGO_TARGET_DIR", RUST / "target")) / "faults" / "journal-torture"
 
 
 def _run(program: Path, folder: Path, *words: str) -> str:

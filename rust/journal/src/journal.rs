@@ -317,13 +317,19 @@ impl Journal {
     /// Records may be handed over at once; `done` comes when key and header are synced.
     /// Fails at once with `TrackExists`, `NoSpace`, `Behind`, `TooManyTracks`, `TooLong`, `Closed` (then `done` is not called).
     pub fn open_track(&self, track: TrackId, header: &[u8], done: Done<()>) -> Result<TrackHandle, JournalError> {
-        bounded("the header", header, HEADER_MAX_BYTES)?;
-        let shared = self.shared();
-        self.may_wait()?;
         let status = self.status();
         if !status.able {
             return Err(if status.behind { JournalError::Behind(status.why) } else { JournalError::NoSpace(status.why) });
         }
+        self.open_following_track(track, header, done)
+    }
+
+    /// Opens the track in which a stream that is being recorded goes on: like `open_track`, but also while the journal takes no new
+    /// streams, because what is open goes on.
+    pub fn open_following_track(&self, track: TrackId, header: &[u8], done: Done<()>) -> Result<TrackHandle, JournalError> {
+        bounded("the header", header, HEADER_MAX_BYTES)?;
+        let shared = self.shared();
+        self.may_wait()?;
         let at_ns = clock::utc_ns();
         // The command goes out under the lock: the writer sees opens in the order in which slots were given.
         let mut directory = shared.directory();

@@ -357,6 +357,8 @@ fn above_the_watermark_no_new_track_is_taken_but_open_ones_go_on() {
     let JournalEvent::Able { able: now, why } = able.recv_timeout(Duration::from_secs(5)).unwrap();
     assert!(!now && why.contains("journal_max_bytes"), "{why}");
     assert!(matches!(journal.open_track(id(2), HEADER, Box::new(|_| {})), Err(JournalError::NoSpace(_))));
+    // A stream that is being recorded goes on in a new track all the same.
+    assert!(journal.open_following_track(id(8), HEADER, Box::new(|_| {})).is_ok());
     close_track(&journal, id(1));
     assert_eq!(extracted(&folder, id(1), false).1.len(), 30_000);
     release(&journal, id(1));

@@ -212,7 +212,7 @@ impl Control {
                         return client.output.extend(reply_line(&id, Err(failure)));
                     }
                     Err(TrySendError::Disconnected(_)) => {
-                        let failure = Failure::new("closed", "the media process is stopping");
+                        let failure = Failure::new("stopping", "the media process is stopping; ask again when it is back");
                         return client.output.extend(reply_line(&id, Err(failure)));
                     }
                 }

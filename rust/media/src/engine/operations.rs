@@ -6,7 +6,7 @@ use serde_json::{json, Value};
 use super::track::Track;
 use super::{Engine, Order};
 use crate::protocol::{Failure, Operation, Request, TrackChange, TrackSettings};
-use crate::srtp;
+use crate::{log, srtp};
 
 /// Packets under the old key are taken for so long after a change of keys.
 const OLD_KEY_NS: i64 = 10_000_000_000;
@@ -18,7 +18,8 @@ pub(super) fn failure_of(error: &JournalError) -> Failure {
         JournalError::TooManyTracks(_) | JournalError::Behind(_) => "overload",
         JournalError::UnknownTrack(_) => "unknown_track",
         JournalError::TooLong { .. } => "bad_request",
-        JournalError::TrackExists(_) | JournalError::Closed => "closed",
+        JournalError::TrackExists(_) => "closed",
+        JournalError::Closed => "stopping",
         _ => "internal",
     };
     Failure::new(code, error.to_string())
@@ -77,7 +78,7 @@ impl Engine {
         }
         let rtp_port = self.ports.pair(pair).rtp_port;
         self.settle_landing();
-        let begun = self.begin_track(name, settings, pair, |outbox| {
+        let begun = self.begin_track(name, settings, pair, false, |outbox| {
             let (outbox, id) = (outbox.clone(), id.clone());
             Box::new(move |done| {
                 let answer = match done {
@@ -100,6 +101,7 @@ impl Engine {
         name: TrackId,
         settings: TrackSettings,
         pair: u32,
+        follows: bool,
         done: impl FnOnce(&crate::outbox::Outbox) -> callward_journal::Done<()>,
     ) -> Result<u32, Failure> {
         let random = self.random();
@@ -110,7 +112,13 @@ impl Engine {
         header["rtcp_port"] = json!(rtp_port + 1);
         header["clock"] = json!({"boot": self.boot, "utc_offset_ns": self.clock.utc_offset_ns});
         let header = header.to_string();
-        let handle = self.journal.open_track(name, header.as_bytes(), done(&self.outbox)).map_err(|error| failure_of(&error))?;
+        let done = done(&self.outbox);
+        let opened = if follows {
+            self.journal.open_following_track(name, header.as_bytes(), done)
+        } else {
+            self.journal.open_track(name, header.as_bytes(), done)
+        };
+        let handle = opened.map_err(|error| failure_of(&error))?;
         let mut track = Track::new(name, handle, settings, pair, random, now_ns);
         track.utc_offset_ns = self.clock.utc_offset_ns;
         track.next_report_ns = now_ns + super::timers::report_interval_ns(random) / 2;
@@ -275,7 +283,13 @@ impl Engine {
         settings.session = session;
         settings.meta = meta.unwrap_or_else(|| json!({}));
         let pair = old.pair;
-        let begun = self.begin_track(next, settings, pair, |_| Box::new(|_| {}))?;
+        let begun = self.begin_track(next, settings, pair, true, |_| {
+            Box::new(move |opened: Result<(), JournalError>| {
+                if let Err(error) = opened {
+                    log::error("rotation_not_opened", json!({"track": next.to_string(), "error": error.to_string()}));
+                }
+            })
+        })?;
         let ended = self.end_track(at, client, id);
         // What the stream has shown goes on: its order, its keys, its source. What is counted begins anew.
         if let (Some(mut old), Some(track)) = (self.tracks[at as usize].take(), self.tracks[begun as usize].as_mut()) {

@@ -8,7 +8,7 @@ use super::{Failure, Fields, META_MAX_BYTES};
 use crate::source_check::Mode;
 use crate::srtp::{MasterKey, Suite};
 
-const PAYLOAD_TYPES_MAX: usize = 64;
+const PAYLOAD_TYPES_MAX: usize = 128;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayloadType {

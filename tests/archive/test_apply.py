@@ -55,6 +55,17 @@ async def apply(database: Database, *events: Event) -> None:
             await apply_event(session, event)
 
 
+def upgrade_again(database_url: str, migration: str, *before: str) -> None:
+    """Run one migration on rows that are made as they were before it."""
+    engine = create_engine(driver_url(database_url))
+    with engine.begin() as connection:
+        for statement in before:
+            connection.execute(text(statement))
+        with Operations.context(MigrationContext.configure(connection)):
+            importlib.import_module(f"callward.migrations.versions.{migration}").upgrade()
+    engine.dispose()
+
+
 def named_late() -> tuple[Event, Event]:
     """The carrier's INVITE names nobody; its BYE does."""
     ended = ended_call(1, [], 10, ONE)
@@ -80,7 +91,7 @@ async def test_an_organisation_named_late_gets_the_recording_too(
         detail = await archive(tmp_path).conversation(session, ulid(1, "C"))
         assert [recording.id for recording in detail.recordings] == [ulid(1)]
         assert len(detail.recordings[0].blobs) == (named_by == "ended after stored")
-        assert (await session.scalars(select(ConversationKey.kind))).all() == ["group"]
+        assert set((await session.scalars(select(ConversationKey.kind))).all()) == {"group", "found_by"}
         found = await archive(tmp_path).list_conversations(
             session, ConversationFilter(number="201234567"), PageRequest()
         )
@@ -98,16 +109,15 @@ async def test_an_older_event_of_a_second_recording_does_not_take_the_organisati
 async def test_migration_0006_gives_existing_rows_to_their_organisation(database: Database, database_url: str) -> None:
     started, ended = named_late()
     await apply(database, started, ended)
-    engine = create_engine(driver_url(database_url))
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE conversation_recording SET organisation_id = NULL"))
-        connection.execute(text("UPDATE conversation_key SET organisation_id = NULL"))
-        with Operations.context(MigrationContext.configure(connection)):
-            importlib.import_module("callward.migrations.versions.0006_late_organisations").upgrade()
-    engine.dispose()
+    upgrade_again(
+        database_url,
+        "0006_late_organisations",
+        "UPDATE conversation_recording SET organisation_id = NULL",
+        "UPDATE conversation_key SET organisation_id = NULL",
+    )
     async with database.begin(Scope.organisation(ONE)) as session:
         assert len((await session.execute(text("SELECT 1 FROM conversation_recording"))).all()) == 1
-        assert len((await session.execute(text("SELECT 1 FROM conversation_key"))).all()) == 1
+        assert len((await session.execute(text("SELECT 1 FROM conversation_key WHERE kind = 'group'"))).all()) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,3 +150,52 @@ async def test_a_failed_recording_may_still_become_ready(database: Database) -> 
     await apply(database, ended_call(1, [], 10, ONE), failed, stored())
     async with database.begin(Scope.organisation(ONE)) as session:
         assert (await session.get_one(Recording, ulid(1))).state == "ready"
+
+
+def call_with_vendor_ids() -> Event:
+    ended = ended_call(1, [], 10, ONE)
+    call = ended.calls[0].model_copy(
+        update={
+            "session_ids": {"ucid": "00001034561234567890", "call_id": "a84b4c76e66710@gw.example", "guid": "F81D4FAE"},
+            "extensions": {"broadworks": [{"extTrackingID": "27:1_x%", "deep": {"n": 4711000}}]},
+        }
+    )
+    return ended.model_copy(update={"calls": [call]})
+
+
+ASKED = ["00001034561234567890", "a84b4c76e667", "f81d4fae", "F81D4", "27:1_x%", "4711000"]
+
+
+async def found(database: Database, folder: Path, asked: str, organisation: str = ONE) -> int:
+    async with database.begin(Scope.organisation(organisation)) as session:
+        page = await archive(folder).list_conversations(session, ConversationFilter(number=asked), PageRequest())
+    return len(page.items)
+
+
+@pytest.mark.parametrize("after_migration", [False, True])
+async def test_s20_a_conversation_is_found_by_its_vendors_ids(
+    database: Database, database_url: str, tmp_path: Path, after_migration: bool
+) -> None:
+    await apply(database, ended_call(2, [], 10, ONE), call_with_vendor_ids())
+    if after_migration:
+        upgrade_again(
+            database_url,
+            "0008_identifiers",
+            "DELETE FROM conversation_key WHERE kind = 'found_by'",
+            "UPDATE conversation SET search_text = ' 31201234567 ann'",
+        )
+    assert [await found(database, tmp_path, asked) for asked in ASKED] == [1] * len(ASKED)
+    assert await found(database, tmp_path, "27:2") == await found(database, tmp_path, "000010345612345678") == 0
+    assert await found(database, tmp_path, ASKED[0], "01KYYYYYYYYYYYYYYYYYYYYYYY") == 0
+
+
+async def test_s20_identifiers_are_bounded_and_relate_no_legs(database: Database, tmp_path: Path) -> None:
+    for number in (1, 2):
+        ended = ended_call(number, [], 10, ONE)
+        update = {"session_ids": {"call_id": "same"}, "extensions": {f"x{i}": [f"v{i}" * 300] for i in range(500)}}
+        calls = [ended.calls[0].model_copy(update=update)]
+        await apply(database, ended.model_copy(update={"calls": calls}))
+    async with database.begin(Scope.organisation(ONE)) as session:
+        values = (await session.scalars(select(ConversationKey.value))).all()
+        assert len(values) == 2 * 64 and max(map(len, values)) == 255
+        assert (await archive(tmp_path).conversation(session, ulid(1, "C"))).related == []

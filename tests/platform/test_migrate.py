@@ -64,4 +64,5 @@ def _chain() -> list[str]:
         "0005_archive",
         "0006_late_organisations",
         "0007_set_aside_events",
+        "0008_identifiers",
     ]

@@ -36,7 +36,7 @@ class ConversationFilter(BaseModel):
     started_before: AwareDatetime | None = None
     """Exclusive."""
     number: Annotated[str, Field(max_length=255)] | None = None
-    """Any part of a number (punctuation is ignored), or a whole id of digits only; other text: any part of a name, address or vendor's id."""
+    """Any part of a number (punctuation is ignored), or a whole id of digits only; other text: any part of a name, address or id."""
     state: State | None = None
     problem: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")] | None = None
     """A problem code, or `any`."""

@@ -41,7 +41,7 @@ export function FilterBar({ filters, change, clear, filtered, searchField }: Pro
         aria-label={t("list.search")}
         placeholder={t("list.search")}
         leftSection={<IconSearch size={16} />}
-        maxLength={64}
+        maxLength={255}
         value={number}
         onChange={(event) => {
           setNumber(event.currentTarget.value);

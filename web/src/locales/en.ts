@@ -80,7 +80,7 @@ export const en = {
   },
   list: {
     title: "Conversations",
-    search: "Number or name",
+    search: "Number, name or id",
     period: "Period",
     anyTime: "Any time",
     today: "Today",

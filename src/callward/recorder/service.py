@@ -18,7 +18,6 @@ from callward.recorder.ability import Ability
 from callward.recorder.actions import Action, FailMessage, MediaLine
 from callward.recorder.background import Background
 from callward.recorder.entropy import Entropy
-from callward.recorder.journaled_message import journaled
 from callward.recorder.live_session import LiveSession
 from callward.recorder.negotiation import LocalStream
 from callward.recorder.notebook import Notebook
@@ -26,9 +25,9 @@ from callward.recorder.own_requests import OwnRequests
 from callward.recorder.replies import Clock, Replies, retry_after
 from callward.recorder.session import RecordingSession
 from callward.recorder.session_data import SessionData
+from callward.recorder.session_journal import SessionJournal
 from callward.recorder.snapshot import Directory, SnapshotFile
 from callward.recorder.track_work import TrackWork
-from callward.records.events import RecordingEnded
 from callward.sip.dialog import Dialog
 from callward.sip.endpoint import Endpoint
 from callward.sip.events import (
@@ -85,7 +84,7 @@ class RecorderService:
         self._address = advertised_address
         self._entropy = entropy
         self._policy = policy
-        self._dirty: set[LiveSession] = set()
+        self._journal = SessionJournal(notebook, policy)
         self._background = Background()
         self._endpoint: Endpoint
         self._driver: Clock
@@ -189,9 +188,28 @@ class RecorderService:
         oddities: Sequence[Oddity],
         started: float,
     ) -> None:
+        """Open the tracks and answer. A defect on the way is answered too, and leaves no session behind."""
+        try:
+            await self._set_up(live, event, observation, offer, lines, at, oddities, started)
+        except Exception:
+            logger.exception("session_set_up_failed", session=live.id)
+            if self._replies.respond(event.exchange, 500):
+                await self._end_in_turn(live, "error", None)
+
+    async def _set_up(
+        self,
+        live: LiveSession,
+        event: InviteReceived,
+        observation: Observation,
+        offer: SessionDescription,
+        lines: Sequence[MediaLine],
+        at: datetime,
+        oddities: Sequence[Oddity],
+        started: float,
+    ) -> None:
         core = live.core
         async with live.turn:
-            self._keep_message(live, event.request, observation, at)
+            self._journal.keep_message(live, event.request, observation, at)
             actions = core.offer(observation, lines, at)
             core.note("odd_signalling", oddities)
             await self._work(live, actions)
@@ -203,15 +221,15 @@ class RecorderService:
                 await self._end(live, "error", None)
                 return
             body = live.answer(offer, self._address)
-            self._remember(live)
+            self._journal.remember(live)
             await self.notebook.durable()
             if not self._replies.respond(event.exchange, 200, body=body):
                 await self._end(live, "error", None)
                 return
             metrics.SET_UP_SECONDS.observe(self._driver.now() - started)
             core.answered()
-            self.notebook.answered(live.id, live.dialog.to_state() if live.dialog is not None else None)
-            self._tell(live)
+            self._journal.answered(live)
+            self._journal.tell(live)
 
     def _request(self, event: RequestReceived) -> None:
         method = event.request.method
@@ -247,8 +265,12 @@ class RecorderService:
         async with live.turn:
             if live.core.data.ended:
                 self._replies.respond(exchange, 481)
-            else:
+                return
+            try:
                 await work(live, exchange)
+            except Exception:
+                logger.exception("session_work_failed", session=live.id)
+                self._replies.respond(exchange, 500)
 
     async def _renegotiate(self, live: LiveSession, exchange: IncomingRequest) -> None:
         """Re-INVITE, UPDATE or INFO: SDP, metadata, both or nothing."""
@@ -262,8 +284,8 @@ class RecorderService:
         if offer is not None and request.method in ("INVITE", "UPDATE"):
             failure = await self._renew(live, request, observation, offer, exchange.flow.remote[0])
             if failure is not None:
-                self._remember(live)
-                self._tell(live)
+                self._journal.remember(live)
+                self._journal.tell(live)
                 self._replies.fail(exchange, temporary=failure.temporary)
                 return
             body = live.answer(offer, self._address)
@@ -271,11 +293,11 @@ class RecorderService:
             await self._describe(live, request, observation)
         if request.method == "INVITE" and offer is None:
             body = live.own_offer(self._address)
-        self._remember(live)
+        self._journal.remember(live)
         await self.notebook.durable()
         self._replies.respond(exchange, 200, body=body)
-        self._remember(live)
-        self._tell(live)
+        self._journal.remember(live)
+        self._journal.tell(live)
 
     async def _renew(
         self,
@@ -286,12 +308,12 @@ class RecorderService:
         source: str,
     ) -> FailMessage | None:
         at = _utc_now()
-        self._keep_message(live, message, observation, at)
+        self._journal.keep_message(live, message, observation, at)
         return await self._work(live, live.core.offer(observation, negotiation.read_lines(offer, source), at))
 
     async def _describe(self, live: LiveSession, message: Request | Response, observation: Observation) -> None:
         at = _utc_now()
-        self._keep_message(live, message, observation, at)
+        self._journal.keep_message(live, message, observation, at)
         await self._work(live, live.core.describe(observation, at))
 
     def _acknowledged(self, event: AckReceived) -> None:
@@ -319,8 +341,8 @@ class RecorderService:
                     live.core.flag("stream_not_updated", failure.reason)
             elif observation.raw_metadata:
                 await self._describe(live, message, observation)
-            self._remember(live)
-            self._tell(live)
+            self._journal.remember(live)
+            self._journal.tell(live)
 
     def _terminated(self, event: Terminated) -> None:
         live = event.dialog.note
@@ -343,30 +365,25 @@ class RecorderService:
         if request is not None and request.method == "BYE" and request.body:
             observation = self._observe(request)
             if observation.raw_metadata:
-                self._keep_message(live, request, observation, at)
+                self._journal.keep_message(live, request, observation, at)
         known = live.core.data.ended
         actions = live.core.end(why, at, observation)
         if live.core.data.answered and not known:  # a crash while closing goes on with closing
             if observation is not None:
-                self._remember(live)
+                self._journal.remember(live)
             self.notebook.ending(live.id, why, at)
         await self._work(live, actions)
-        self._tell(live)
+        self._journal.tell(live)
         if live.core.finished:
-            self.notebook.gone(live.id)
+            self._journal.forget(live)
             self.sessions.pop(live.id, None)
-            self._dirty.discard(live)
             metrics.SESSIONS.set(len(self.sessions))
 
     # What the service does by itself ----------------------------------------------------------------------------------
 
     def tell_changes(self) -> None:
         """About once a second: one update event for each recording that changed."""
-        at = _utc_now()
-        for live in list(self._dirty):
-            self._dirty.discard(live)
-            live.core.flush(at)
-            self._write_events(live)
+        self._journal.tell_changes(_utc_now())
 
     def set_ability(self, ability: Ability) -> None:
         self.ability = ability
@@ -387,8 +404,8 @@ class RecorderService:
             before = live.core.local_streams()
             await self._work(live, live.core.lost(track, why, _utc_now(), renew=renew))
             self._tell_ports(live, before)
-            self._remember(live)
-            self._tell(live)
+            self._journal.remember(live)
+            self._journal.tell(live)
 
     def _tell_ports(self, live: LiveSession, before: Mapping[int, LocalStream]) -> None:
         """Offer our streams again when their ports are others than `before`; no stream is added (S08)."""
@@ -429,8 +446,8 @@ class RecorderService:
                 await self._end(live, "recovered", None)
             else:
                 self._tell_ports(live, before)
-                self._remember(live)
-                self._tell(live)
+                self._journal.remember(live)
+                self._journal.tell(live)
 
     async def settle(self, timeout_s: float) -> None:
         """Wait for the work under way, at most so long; what then still waits (for the media process) is left to the next start."""
@@ -456,28 +473,6 @@ class RecorderService:
         if live.recovered:
             live.recovered = False
             live.core.answered()
-
-    def _keep_message(
-        self, live: LiveSession, message: Request | Response, observation: Observation, at: datetime
-    ) -> None:
-        raw = journaled(message, observation, self._policy)
-        number = live.core.data.messages
-        live.notes.add(number, at, raw)
-        self.notebook.message(live.id, number, at, raw)
-
-    def _remember(self, live: LiveSession) -> None:
-        self.notebook.session(live.core.data, live.dialog.to_state() if live.dialog is not None else None)
-
-    def _tell(self, live: LiveSession) -> None:
-        self._write_events(live)
-        if live.core.dirty:
-            self._dirty.add(live)
-
-    def _write_events(self, live: LiveSession) -> None:
-        for event in live.core.take_events():
-            self.notebook.event(event)
-            if isinstance(event, RecordingEnded):
-                metrics.RECORDINGS.labels(event.why).inc()
 
 
 def _profile(peer: Peer) -> PeerProfile:

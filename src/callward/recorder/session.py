@@ -42,6 +42,7 @@ from callward.recorder.conversations import (
 )
 from callward.recorder.marks import mark_flow, mark_transfer, unmark_flow
 from callward.recorder.negotiation import LocalStream
+from callward.recorder.reading import read_on
 from callward.recorder.recording import Origin, RecordedTrack, Recording, Why
 from callward.recorder.session_data import Conversation, OpenStream, SessionData, without_keys
 from callward.recorder.track_settings import changed, track_meta, track_settings, updates
@@ -50,8 +51,7 @@ from callward.siprec.observation import Observation
 from callward.siprec.oddity import Oddity
 from callward.siprec.peer import profile_named
 from callward.siprec.picture import Picture, PictureCall
-from callward.siprec.picturing import picture
-from callward.siprec.session import SessionState, advance, begin, snapshot_requested
+from callward.siprec.session import SessionState, begin, snapshot_requested
 from callward.siprec.stream_plan import Action as Step
 from callward.siprec.stream_plan import PlannedStream, plan_streams
 
@@ -80,6 +80,8 @@ class RecordingSession:
         self._events: list[Event] = []
         self._flow_before: tuple[datetime, dict[int, bool]] = (data.began_at, {})
         """When the last offer came, and which streams flowed before it."""
+        self._defect = ""
+        """What was wrong with the metadata of the last message, when it could not be used at all."""
         self._doubtful = False
         """Taken up again after a crash in the moment of the answer: the client may have got it."""
 
@@ -274,7 +276,7 @@ class RecordingSession:
         """After a crash: read the journaled messages (number, time, what it said) again."""
         self._doubtful = not self.data.answered
         for number, at, observation in observations:
-            self.siprec = advance(self.siprec, observation, at=at)
+            self.siprec, _, _ = read_on(self.siprec, observation, at)
             for recording in self.data.recordings.values():
                 if number >= recording.first_message:
                     recording.keep_documents(observation, at)
@@ -284,9 +286,8 @@ class RecordingSession:
     # Inside ---------------------------------------------------------------------------------------------------------
 
     def _take(self, observation: Observation, at: datetime) -> Picture:
-        self.siprec = advance(self.siprec, observation, at=at)
         self.data.messages += 1
-        found = picture(self.siprec)
+        self.siprec, found, self._defect = read_on(self.siprec, observation, at)
         self.data.vendor = found.vendor[:255]
         if not found.calls and not self.data.conversations.keys() - {PLACEHOLDER}:
             # Neither metadata nor headers name a call: there is one all the same.
@@ -495,3 +496,5 @@ class RecordingSession:
             if recording.ended_at is None or recording.ended_at == at:
                 recording.keep_documents(observation, at)
         self.note("odd_metadata", now.oddities)
+        if self._defect:
+            self.flag("odd_metadata", self._defect)

@@ -39,6 +39,18 @@ def test_the_data_folder_may_hold_the_settings_file(tmp_path: Path) -> None:
         ("[portal]\nport = 70000\n", {}, "portal.port:"),
         ("[recorder]\nhost = 'recorder.example'\n", {}, "recorder.host:"),
         ("[blobs]\nkind = 's3'\n", {}, "blobs: s3_bucket must be set"),
+        ("", {"CALLWARD_DATABASE__URL": "mysql://x"}, "database.url: must look like postgresql://"),
+        (
+            "",
+            {"CALLWARD_RECORDER__TLS_CERTIFICATE": "/nosuch.pem"},
+            "recorder.tls_certificate: /nosuch.pem cannot be read",
+        ),
+        (
+            "[recorder]\ntls_key = '/dev/null'\n",
+            {},
+            "recorder: tls_certificate and tls_key must be set together (from ",
+        ),
+        ("", {"CALLWARD_MEDIA__PORT_MIN": "20001"}, "media: port_min must be even"),
         ("", {"CALLWARD_RECORDER__PROT": "5"}, "recorder.prot: unknown key (from CALLWARD_RECORDER__PROT)"),
         ("data = 'x'\n", {"CALLWARD_DATA__X": "5"}, "CALLWARD_DATA__X: data is a value, not a section"),
     ],

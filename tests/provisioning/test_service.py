@@ -42,7 +42,7 @@ async def test_a_published_snapshot_is_signed_and_numbered(database: Database, t
     ("change", "message"),
     [
         ({"addresses": ["192.0.2.300"]}, "not an address or range"),
-        ({"addresses": [], "certificates": []}, "at least one address range or certificate"),
+        ({"addresses": [], "certificates": []}, "at least one address range"),
         ({"dialect": "klingon"}, "dialect 'klingon'"),
         ({"name": " "}, "name: give 1 to 100"),
         ({"certificates": ["two words"]}, "not a name"),
@@ -55,6 +55,14 @@ async def test_a_wrong_peer_is_refused_and_nothing_is_stored(
     with pytest.raises(ProvisioningError, match=message):
         await service.add_peer(database, **{**values, **change})  # type: ignore[arg-type]
     assert await service.list_peers(database) == []
+
+
+async def test_two_peers_cannot_have_the_same_range(database: Database) -> None:
+    acme = await service.create_organisation(database, "Acme", "acme", [], [])
+    await service.add_peer(database, "sbc", acme.id, ["192.0.2.20"], [], "auto")
+    with pytest.raises(ProvisioningError, match=r"192\.0\.2\.20/32: the peer 'sbc' has it already"):
+        await service.add_peer(database, "carrier", None, ["192.0.2.20/32"], [], "auto")
+    await service.add_peer(database, "wider", None, ["192.0.2.0/24"], [], "auto")
 
 
 async def test_names_and_codes_are_unique(database: Database) -> None:

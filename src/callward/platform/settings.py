@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -65,6 +67,13 @@ class DatabaseSettings(_Section):
     url: SecretStr | None = Field(None, description="postgresql://… of an own server; empty: embedded PostgreSQL")
     pool_size: int = Field(10, ge=1, le=200, description="Connections that each process keeps at most")
 
+    @field_validator("url")
+    @classmethod
+    def _postgresql(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"^postgres(ql)?(\+psycopg)?://", value.get_secret_value()):
+            raise ValueError("must look like postgresql://user:password@host:5432/name")
+        return value
+
 
 class PortalSettings(_Section):
     host: Address = Field("127.0.0.1", description="Address to listen on")
@@ -92,6 +101,23 @@ class RecorderSettings(_Section):
     metadata_mask: MetadataNames = Field((), max_length=200, description="Metadata of which only *** is stored")
     silence_timeout_s: int = Field(7200, ge=60, le=604_800, description="End a session that neither talks nor signals")
 
+    @field_validator("tls_certificate", "tls_key", "tls_client_ca", "tls_client_crl")
+    @classmethod
+    def _readable(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                with value.open("rb"):
+                    pass
+            except OSError as error:
+                raise ValueError(f"{value} cannot be read: {error.strerror}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _pair(self) -> RecorderSettings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key must be set together")
+        return self
+
 
 class MediaSettings(_Section):
     address: Address | None = Field(None, description="Address for RTP (default: recorder.host)")
@@ -108,6 +134,8 @@ class MediaSettings(_Section):
     def _range(self) -> MediaSettings:
         if self.port_max < self.port_min + 3:
             raise ValueError("port_max must be at least 3 above port_min")
+        if self.port_min % 2:
+            raise ValueError("port_min must be even: RTP takes even ports, RTCP the next one")
         return self
 
 
@@ -238,7 +266,10 @@ def _merge_environment(values: dict[str, Any], env: Mapping[str, str], origin: d
 
 def _sentence(error: Any, origin: dict[tuple[str, ...], str]) -> str:
     keys = tuple(str(part) for part in error["loc"])
-    source = next((origin[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in origin), "default")
+    source = next((origin[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in origin), None)
+    if source is None:  # a whole section: name what was set in it
+        inner = sorted({where for key, where in origin.items() if key[: len(keys)] == keys})
+        source = ", ".join(inner) or "default"
     name = ".".join(keys) or "settings"
     if error["type"] == "extra_forbidden":
         known = _known_keys(keys[:-1])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import delete, select, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from callward.platform.database import Database, Scope
 from callward.platform.ids import Ulid, new_ulid
@@ -116,7 +117,7 @@ async def add_peer(
     if not name.strip() or len(name) > 100:
         raise ProvisioningError("name: give 1 to 100 characters")
     if not addresses and not certificates:
-        raise ProvisioningError("addresses: name at least one address range or certificate")
+        raise ProvisioningError("name at least one address range (--address) or certificate (--certificate)")
     if dialect not in DIALECTS:
         raise ProvisioningError(f"dialect {dialect!r}: one of {', '.join(DIALECTS)}")
     made = Peer(
@@ -131,10 +132,22 @@ async def add_peer(
     )
     try:
         async with database.begin(Scope.provider()) as session:
+            await _refuse_same_identity(session, made)
             session.add(made)
     except IntegrityError:
         raise ProvisioningError(f"name {name!r}: another peer has it") from None
     return made
+
+
+async def _refuse_same_identity(session: AsyncSession, made: Peer) -> None:
+    """Two peers with the same range or certificate leave open whose calls they are (ranges inside one another are well)."""
+    await session.execute(text("SELECT pg_advisory_xact_lock(7306)"))
+    for other in (await session.execute(select(Peer))).scalars():
+        shared = set(other.certificates) & set(made.certificates)
+        if not shared and not other.certificates and not made.certificates:
+            shared = set(other.addresses) & set(made.addresses)
+        if shared:
+            raise ProvisioningError(f"{min(shared)}: the peer {other.name!r} has it already (callward peer list)")
 
 
 async def list_peers(database: Database) -> list[Peer]:

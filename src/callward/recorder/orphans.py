@@ -9,8 +9,7 @@ from callward.media.client import MediaClient
 from callward.media.protocol import ListedTrack, MediaError
 from callward.platform.ids import is_ulid
 from callward.platform.telemetry import logger
-from callward.recorder.recording import Origin, RecordedTrack, Recording
-from callward.recorder.session import WORTH_PACKETS
+from callward.recorder.recording import WORTH_PACKETS, Origin, RecordedTrack, Recording
 from callward.records.events import Call, Event
 
 

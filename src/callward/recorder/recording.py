@@ -26,6 +26,8 @@ from callward.siprec.observation import Observation
 
 Why = Literal["bye", "call_ended", "streams_removed", "timer", "recovered", "shutdown", "error"]
 
+WORTH_PACKETS = 100
+"""A recording without any call is kept from two seconds of audio on; less is the tail of a call that has just ended."""
 MAX_MARKS = 10_000
 MAX_PROBLEMS = 1000
 MAX_DOCUMENTS = 1000
@@ -49,6 +51,8 @@ class RecordedTrack:
     closed: bool = False
     packets: int = 0
     """Known when closed."""
+    counted: bool = True
+    """False: it was closed, but the media process could not say what is in it."""
 
 
 @dataclass(slots=True)
@@ -96,6 +100,15 @@ class Recording:
     def packets(self) -> int:
         return sum(track.packets for track in self.tracks)
 
+    def is_worth(self, *, answered: bool, doubtful: bool) -> bool:
+        """Whether it is told of. `answered`: its session was; `doubtful`: nobody knows whether the client got the answer."""
+        if self.announced:
+            return True
+        counted = all(item.counted for item in self.tracks)
+        if not answered:
+            return doubtful and (self.packets > 0 or not counted)
+        return bool(self.calls) or self.packets >= WORTH_PACKETS or not counted
+
     def track(self, track: str) -> RecordedTrack | None:
         return next((item for item in self.tracks if item.track == track), None)
 
@@ -103,6 +116,12 @@ class Recording:
         """From here on nothing is added but the results of closing its tracks."""
         if self.why is None:
             self.why, self.ended_at = why, max(at, self.started_at)
+
+    def revive(self, following: Recording) -> None:
+        """It goes on after all, with the calls of the one that was to follow."""
+        self.why = self.ended_at = None
+        self.calls.update(following.calls)
+        self.dirty = True
 
     def mark(self, kind: str, at: datetime, detail: str = "") -> None:
         if len(self.marks) < MAX_MARKS:

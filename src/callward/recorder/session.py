@@ -15,7 +15,7 @@ Theory of operation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -43,9 +43,9 @@ from callward.recorder.conversations import (
 from callward.recorder.marks import mark_flow, mark_transfer, unmark_flow
 from callward.recorder.negotiation import LocalStream
 from callward.recorder.reading import read_on
-from callward.recorder.recording import Origin, RecordedTrack, Recording, Why
+from callward.recorder.recording import RecordedTrack, Recording, Why
 from callward.recorder.session_data import Conversation, OpenStream, SessionData, without_keys
-from callward.recorder.track_settings import changed, track_meta, track_settings, updates
+from callward.recorder.track_settings import changed, take_back, track_meta, track_settings, updates
 from callward.records.events import Event
 from callward.siprec.observation import Observation
 from callward.siprec.oddity import Oddity
@@ -57,8 +57,6 @@ from callward.siprec.stream_plan import PlannedStream, plan_streams
 
 PREROLL = timedelta(seconds=5)
 """Audio that came so long before its call was announced belongs to the call (S38)."""
-WORTH_PACKETS = 100
-"""A recording without any call is kept from two seconds of audio on; less is the tail of a call that has just ended."""
 
 
 class RecordingSession:
@@ -91,7 +89,10 @@ class RecordingSession:
         """An SDP offer (or the answer to our own), perhaps with metadata. `lines`: the media of its m-lines."""
         picture_now = self._take(observation, at)
         by_index = {line.index: line for line in lines}
-        plan = [self._refuse(step, by_index) for step in plan_streams(self.data.plan, observation.streams or ())]
+        plan = [
+            take_back(step, by_index, self.data.streams)
+            for step in plan_streams(self.data.plan, observation.streams or ())
+        ]
         actions: list[Action] = []
         for step in plan:
             open_stream = self.data.streams.get(step.index)
@@ -185,15 +186,32 @@ class RecordingSession:
             mark_flow(recording, self._streams_of(recording), before, at)
         return [FailMessage(why, temporary)]
 
-    def closed(self, track: str, packets: int, problem: str = "") -> list[Action]:
+    def not_rotated(self, action: RotateTrack, why: str, at: datetime) -> list[Action]:
+        """The media process refused: the stream goes on in its track, hence in its recording. The boundary is marked."""
+        stream = self._stream_of(action.following)
+        old = next((item for item in self.data.recordings.values() if item.track(action.track)), None)
+        if stream is None or old is None:
+            return []
+        following = self.data.recordings[stream.recording]
+        following.tracks = [item for item in following.tracks if item.track != action.following]
+        old.revive(following)
+        old.mark("boundary", at, why)
+        old.problem("not_rotated", f"stream {stream.label or stream.index}: {why}")
+        stream.track, stream.recording = action.track, old.id
+        if not following.tracks:
+            del self.data.recordings[following.id]
+            self._events = [item for item in self._events if getattr(item, "recording", "") != following.id]
+        return []
+
+    def closed(self, track: str, packets: int | None, problem: str = "") -> list[Action]:
         """A track is closed and all of it stands in the audio journal.
 
-        `problem`: why it could not be closed in the normal way.
+        `packets`: None when nobody can say. `problem`: why it could not be closed in the normal way.
         """
         for recording in self.data.recordings.values():
             item = recording.track(track)
             if item is not None and not item.closed:
-                item.closed, item.packets = True, packets
+                item.closed, item.packets, item.counted = True, packets or 0, packets is not None
                 if problem:
                     recording.problem("track_lost", problem)
         return self._complete()
@@ -309,14 +327,6 @@ class RecordingSession:
     def _stream_of(self, track: str) -> OpenStream | None:
         return next((stream for stream in self.data.streams.values() if stream.track == track), None)
 
-    def _refuse(self, step: PlannedStream, lines: Mapping[int, MediaLine]) -> PlannedStream:
-        """Take back what the media process could not receive anyway."""
-        line = lines.get(step.index)
-        if not step.accepted or (line is not None and not line.refusal):
-            return step
-        action = Step.CLOSE if step.index in self.data.streams else Step.REJECT
-        return replace(step, action=action, flows=False, reason=line.refusal if line else "no media")
-
     # Recordings and their calls
 
     def _new_recording(self, at: datetime) -> Recording:
@@ -405,21 +415,17 @@ class RecordingSession:
             return
         for recording in self._live():
             if recording.calls and not recording.announced:
-                self._events.append(recording.started(self._origin()))
+                self._events.append(recording.started(self.data.origin))
                 recording.announced = True
                 recording.dirty = bool(recording.problems or recording.marks or recording.paused)
-
-    def _origin(self) -> Origin:
-        data = self.data
-        return Origin(data.id, data.peer_name[:255], data.address[:255], data.vendor)
 
     def _complete(self) -> list[Action]:
         """Tell of the recordings whose tracks are all closed, and forget them."""
         actions: list[Action] = []
         for recording in [item for item in self.data.recordings.values() if item.complete]:
             del self.data.recordings[recording.id]
-            if not self._is_worth(recording):
-                actions += [DiscardTrack(item.track) for item in recording.tracks]
+            if not recording.is_worth(answered=self.data.answered, doubtful=self._doubtful):
+                actions += [DiscardTrack(item.track) for item in recording.tracks if item.counted]
                 continue
             if not recording.calls:
                 recording.problem("unattributed", "no call was named for this audio")
@@ -428,16 +434,9 @@ class RecordingSession:
                     PLACEHOLDER, unnamed_call(recording, self._make_id(recording.started_at), organisation)
                 )
             if not recording.announced:
-                self._events.append(recording.started(self._origin()))
-            self._events.append(recording.ended(self._origin()))
+                self._events.append(recording.started(self.data.origin))
+            self._events.append(recording.ended(self.data.origin))
         return actions
-
-    def _is_worth(self, recording: Recording) -> bool:
-        if recording.announced:
-            return True
-        if not self.data.answered:
-            return self._doubtful and recording.packets > 0
-        return bool(recording.calls) or recording.packets >= WORTH_PACKETS
 
     # Streams and their tracks
 

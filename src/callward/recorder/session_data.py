@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from callward.media.protocol import TrackSettings
-from callward.recorder.recording import Recording, Why
+from callward.recorder.recording import Origin, Recording, Why
 from callward.siprec.stream_plan import PlannedStream
 
 
@@ -68,6 +68,11 @@ class SessionData:
     conversations: dict[str, Conversation] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     ended: bool = False
+
+    @property
+    def origin(self) -> Origin:
+        """What all its recordings say of where they come from."""
+        return Origin(self.id, self.peer_name[:255], self.address[:255], self.vendor)
 
     def end(self, why: Why, at: datetime) -> None:
         """No stream is left; the recordings wait for their tracks to be closed."""

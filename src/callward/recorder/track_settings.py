@@ -11,7 +11,17 @@ from callward.media.protocol import Srtp, TrackSettings
 from callward.recorder.actions import MediaLine, UpdateTrack
 from callward.recorder.negotiation import key_bytes
 from callward.recorder.session_data import OpenStream
+from callward.siprec.stream_plan import Action as Step
 from callward.siprec.stream_plan import PlannedStream
+
+
+def take_back(step: PlannedStream, lines: Mapping[int, MediaLine], streams: Mapping[int, OpenStream]) -> PlannedStream:
+    """The step, or its refusal where the media process could not receive the stream anyway."""
+    line = lines.get(step.index)
+    if not step.accepted or (line is not None and not line.refusal):
+        return step
+    action = Step.CLOSE if step.index in streams else Step.REJECT
+    return replace(step, action=action, flows=False, reason=line.refusal if line else "no media")
 
 
 def track_settings(

@@ -34,7 +34,9 @@ RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 2.0
 UPDATE_S = 8.0
 """So long an update of a track is tried; the client repeats its message for 32 s (timer B and F of RFC 3261)."""
-TEMPORARY = frozenset({"overload", "no_space", "stopping"})
+STOPPING = "stopping"
+"""The media process is shutting down; its next start takes the tracks up."""
+TEMPORARY = frozenset({"overload", "no_space", STOPPING})
 """Refusals that a little time may mend."""
 GONE = frozenset({"unknown_track", "closed"})
 
@@ -98,7 +100,7 @@ class TrackWork:
         return actions
 
     async def _has_open(self, track: str) -> bool:
-        """Whether a track is open after all: it was opened while the list was on its way."""
+        """Whether a track is open after all: it was opened while the list, or a reply, was on its way."""
         try:
             return (await self.media.track_stats(track)).get("state") in ("recording", "paused")
         except MediaRefusedError:
@@ -159,7 +161,10 @@ class TrackWork:
     async def _ended(
         self, core: RecordingSession, action: CloseTrack | RotateTrack, reply: Pending[ClosedTrack]
     ) -> Sequence[Action]:
-        """Until it is done, or the media process has no such track (any more)."""
+        """Until it is done, or the media process says that it never will be.
+
+        A rotation that is refused keeps the track that there is; a close is tried again where time may mend it.
+        """
         delay = RETRY_FIRST_S
         while True:
             try:
@@ -167,12 +172,27 @@ class TrackWork:
             except MediaRefusedError as error:
                 logger.error("track_not_closed", track=action.track, code=error.code, error=str(error))
                 if error.code in GONE:
-                    return core.closed(action.track, 0, "the media process did not know the track when it was to end")
+                    return self._gone(core, action, str(error))
+                if isinstance(action, RotateTrack) and error.code != STOPPING:
+                    if not await self._has_open(action.following):
+                        return core.not_rotated(action, str(error), datetime.now(UTC))
+                    action = CloseTrack(
+                        action.track
+                    )  # a kill came between the opening of the one and the end of the other
+                elif error.code not in TEMPORARY:
+                    return core.closed(action.track, None, f"the media process could not end the track: {error}")
             except MediaUnavailableError:
                 pass
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_MAX_S)
             reply = self._end(action)
+
+    def _gone(self, core: RecordingSession, action: CloseTrack | RotateTrack, why: str) -> Sequence[Action]:
+        """There is no such track (any more), hence nothing that could go on in the following one."""
+        found = core.closed(action.track, None, "the media process did not know the track when it was to end")
+        if isinstance(action, RotateTrack):
+            found += core.lost(action.following, why, datetime.now(UTC))
+        return found
 
     async def _discard(self, track: str) -> Sequence[Action]:
         """Also of a track whose opening failed on the way: it may be open all the same."""
@@ -184,9 +204,9 @@ class TrackWork:
         return ()
 
 
-def _packets(closed: ClosedTrack) -> int:
-    value = closed.stats.get("packets", 0)
-    return value if isinstance(value, int) else 0
+def _packets(closed: ClosedTrack) -> int | None:
+    value = closed.stats.get("packets")
+    return value if isinstance(value, int) else None
 
 
 async def _all(begun: list[_Work]) -> list[Action]:

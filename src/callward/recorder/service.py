@@ -125,8 +125,16 @@ class RecorderService:
             case ResponseReceived(dialog=dialog, response=response) if dialog is not None and response.is_success:
                 if isinstance(dialog.note, LiveSession):
                     self._heard(dialog.note)
+            case Failed(dialog=dialog) if dialog is not None and event.exchange.method == "OPTIONS":
+                self._unreachable(dialog.note)
             case Failed() | ResponseReceived() | RetryDue() | Answered() | SessionRefreshDue():
                 logger.debug("request_of_ours_ended", outcome=type(event).__name__)
+
+    def _unreachable(self, live: object) -> None:
+        """Nobody answers at the contact of a session that we took up after a restart: its client is gone."""
+        if isinstance(live, LiveSession) and live.recovered and live.dialog is not None:
+            logger.info("client_gone", session=live.id)
+            live.dialog.note, live.dialog = None, None
 
     def _invite(self, event: InviteReceived) -> None:
         started = self._driver.now()

@@ -59,7 +59,7 @@ def call(
         typer.echo(f"callward: {error}", err=True)
         raise typer.Exit(1) from None
     for one in calls:
-        typer.echo(f"recorded {one.seconds:.1f} s in {one.packets} packets, Call-ID {one.call_id}")
+        typer.echo(f"spoke {one.seconds:.1f} s in {one.packets} packets, Call-ID {one.call_id}")
 
 
 def _split(text: str, default_port: int) -> tuple[str, int]:

@@ -17,6 +17,7 @@ from tests.archive.recorded_calls import record_call
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealer_module, "BACK_OFF_FIRST_S", 0.005)
+    monkeypatch.setattr(sealer_module, "ASIDE_FIRST_S", 0.05)
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["known", "media process away"])

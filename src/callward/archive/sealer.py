@@ -6,15 +6,20 @@ checksum proved, then write `recording_stored` into the seal journal and wait un
 media process may forget the tracks). A recording is done when `recording_released` is written. The cursor in the
 recorder's journal stands at the first recording that is not done; after a crash everything from there on is looked at
 again, and what the seal journal already holds is not repeated. The cursor in the seal journal keeps everything that the
-life after the next start must know. A recording whose manifest the object store holds is never sealed again. While the object store is down, prepared recordings wait
-in the spool, at most `SPOOL_RECORDINGS`; then sealing waits too, and the audio in its journal.
+life after the next start must know. A recording whose manifest the object store holds is never sealed again.
+
+While the object store is down, prepared recordings wait in the spool, at most `SPOOL_RECORDINGS`; then sealing waits too,
+and the audio in its journal. A recording that fails on its own is set aside with an alarm and tried again later, so that
+the others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import collections
+import errno
 import random
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +28,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from callward.archive.extraction import ExtractionError, TrackOpenError
 from callward.archive.ingest import AlreadyStoredError, Ingest, Outcome, TrackUnconfirmedError
+from callward.archive.sealer_watch import SealerWatch
 from callward.archive.tracks import Tracks
 from callward.journal import Cursor, EventJournal, JournalReader, OffsetGoneError
 from callward.media.codec_process import CodecError
@@ -48,6 +54,14 @@ BACK_OFF_FIRST_S = 0.5
 BACK_OFF_MAX_S = 60.0
 POLL_S = 0.1
 TIDY_INTERVAL_S = 30.0
+WATCH_INTERVAL_S = 1.0
+HOLD_MAX_S = 60.0
+"""A recording that fails for so long makes room for the next one, however few attempts that were."""
+RELEASE_ATTEMPTS = 3
+ASIDE_FIRST_S = 60.0
+ASIDE_LONGEST_S = 3600.0
+ASIDE_MAX = 1000
+"""Recordings that wait aside at most; then the next ones wait too."""
 
 _STORED = Counter("callward_seal_recordings_total", "Recordings that left the sealer", ["outcome"])
 _WAITING = Gauge("callward_seal_waiting_recordings", "Ended recordings that are not stored yet")
@@ -55,7 +69,6 @@ _PREPARE = Histogram(
     "callward_seal_prepare_seconds", "Time to decode, encode and encrypt", buckets=(0.1, 1, 5, 15, 60, 300)
 )
 _RETRIES = Counter("callward_seal_retries_total", "Steps that have to be tried again", ["step"])
-_LAG = Gauge("callward_seal_lag_seconds", "Age of the oldest ended recording that is not stored")
 
 
 @dataclass(slots=True)
@@ -69,17 +82,33 @@ class _Item:
     seal_offset: int | None = None
     """Where the seal journal has the first that it knows of the recording."""
     done: bool = False
+    asides: int = 0
+    """How often it was set aside."""
+
+
+class _TriedEnoughError(Exception):
+    """A recording fails again and again: others go first."""
 
 
 class Sealer:
     """See the module's text. `run` works until `stopping` is set."""
 
-    def __init__(self, recorder_journal: Path, seal_journal: Path, ingest: Ingest, tracks: Tracks, jobs: int) -> None:
+    def __init__(
+        self,
+        recorder_journal: Path,
+        seal_journal: Path,
+        ingest: Ingest,
+        tracks: Tracks,
+        jobs: int,
+        watch: SealerWatch | None = None,
+    ) -> None:
         self._recorder_journal = recorder_journal
         self._seal_journal = seal_journal
         self._ingest = ingest
         self._tracks = tracks
         self._jobs = jobs
+        self._watch = watch or SealerWatch()
+        self._timers: set[asyncio.Task[None]] = set()
         self._items: collections.deque[_Item] = collections.deque()
         self._to_prepare: asyncio.Queue[_Item] = asyncio.Queue(jobs * 2)
         self._to_store: asyncio.Queue[_Item] = asyncio.Queue(SPOOL_RECORDINGS)
@@ -103,13 +132,16 @@ class Sealer:
             tasks += [asyncio.create_task(self._prepare()) for _ in range(self._jobs)]
             tasks += [asyncio.create_task(self._store(journal)) for _ in range(STORES_AT_A_TIME)]
             tasks += [asyncio.create_task(self._give_up_tracks(journal)), asyncio.create_task(self._tidy(journal))]
+            tasks += [asyncio.create_task(self._watch_over(journal))]
             stop = asyncio.create_task(stopping.wait())
             try:
                 done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
                 for task in done - {stop}:
                     task.result()
             finally:
-                for task in (stop, *tasks):
+                stop.cancel()
+                tasks += self._timers
+                for task in tasks:
                     task.cancel()
                 await asyncio.gather(stop, *tasks, return_exceptions=True)
         finally:
@@ -187,11 +219,8 @@ class Sealer:
         passed = None
         while self._items and self._items[0].done:
             passed = self._items.popleft().next_offset
-        waiting = [item for item in self._items if not item.done]
-        if not waiting:
+        if all(item.done for item in self._items):
             self.idle.set()
-        oldest = next((item.ended.ended_at for item in waiting if item.ended is not None), None)
-        _LAG.set((datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0)
         if passed is not None:
             cursor.store(journal_id, passed)
             self._passed = True
@@ -208,36 +237,66 @@ class Sealer:
         while True:
             item = await self._to_prepare.get()
             assert item.ended is not None
-            attempt = spoilt = 0
-            gone: set[str] = set()
-            while item.stored is None:
-                attempt += 1
-                try:
-                    with _PREPARE.time():
-                        item.stored = await asyncio.to_thread(
-                            self._ingest.prepare, item.ended, gone=gone, give_up=spoilt >= ATTEMPTS
-                        )
-                except AlreadyStoredError:
-                    break
-                except TrackUnconfirmedError as error:
-                    if await self._is_gone(error.track):
-                        gone.add(error.track)
-                    else:
-                        await self._retry("prepare", item.ended.recording, attempt, error)
-                except (ExtractionError, OSError) as error:  # the disk, not the recording: never give up for that
-                    await self._retry("prepare", item.ended.recording, attempt, error)
-                except (CodecError, OggHeadError, TrackOpenError) as error:
-                    spoilt += 1
-                    await self._retry("prepare", item.ended.recording, attempt, error)
-                except Exception:
-                    logger.exception("seal_error", recording=item.ended.recording, attempt=attempt)
-                    if spoilt >= ATTEMPTS:
-                        raise
-                    spoilt = ATTEMPTS
-            if item.stored is None:
+            try:
+                item.stored = await self._prepare_one(item.ended)
+            except AlreadyStoredError:
                 await self._leave(item)
+            except _TriedEnoughError as error:
+                self._set_aside(item, self._to_prepare, str(error))
             else:
+                self._watch.went_on(item.ended.recording)
                 await self._to_store.put(item)
+
+    async def _prepare_one(self, ended: RecordingEnded) -> Outcome:
+        """Seal a recording into the spool. Raises AlreadyStoredError, and _TriedEnoughError when it fails again and again."""
+        attempt = spoilt = 0
+        gone: set[str] = set()
+        started = time.monotonic()
+        while True:
+            attempt += 1
+            failure: Exception
+            try:
+                with _PREPARE.time():
+                    return await asyncio.to_thread(self._ingest.prepare, ended, gone=gone, give_up=spoilt >= ATTEMPTS)
+            except AlreadyStoredError:
+                raise
+            except TrackUnconfirmedError as error:
+                if await self._is_gone(error.track):
+                    gone.add(error.track)
+                    continue
+                failure = error
+            except (ExtractionError, OSError) as error:  # the disk, not the recording: never give up for that
+                failure = error
+            except (CodecError, OggHeadError, TrackOpenError) as error:
+                failure = error
+                if spoilt < ATTEMPTS:
+                    spoilt, attempt, started = spoilt + 1, 0, time.monotonic()
+            except Exception as error:
+                logger.exception("seal_error", recording=ended.recording, attempt=attempt)
+                failure = error
+                if spoilt < ATTEMPTS:
+                    spoilt, attempt = ATTEMPTS, 0
+            enough = attempt >= ATTEMPTS or time.monotonic() - started > HOLD_MAX_S
+            disk_full = isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT)
+            if enough and not disk_full and len(self._timers) < ASIDE_MAX:
+                raise _TriedEnoughError(str(failure)[:500] or type(failure).__name__) from failure
+            await self._retry("prepare", ended.recording, max(attempt, spoilt), failure)
+
+    def _set_aside(self, item: _Item, queue: asyncio.Queue[_Item], why: str) -> None:
+        """Let others go first: the recording comes back to its queue after a time that grows."""
+        assert item.ended is not None
+        delay = min(ASIDE_LONGEST_S, ASIDE_FIRST_S * 2 ** min(item.asides, 10)) * (0.5 + random.random() / 2)  # noqa: S311
+        item.asides += 1
+        logger.error("recording_set_aside", recording=item.ended.recording, times=item.asides, why=why)
+        self._watch.set_aside(item.ended.recording, why)
+
+        async def come_back() -> None:
+            await asyncio.sleep(delay)
+            await queue.put(item)
+
+        timer = asyncio.create_task(come_back())
+        self._timers.add(timer)
+        timer.add_done_callback(self._timers.discard)
 
     async def _retry(self, step: str, recording: str, attempt: int, error: Exception) -> None:
         """Note that a step failed, and wait before it is tried again."""
@@ -271,11 +330,13 @@ class Sealer:
                 attempt += 1
                 try:
                     await asyncio.to_thread(self._ingest.put, outcome)
+                    self._watch.store_worked()
                     break
                 except AlreadyStoredError:
                     stored_before = True
                     break
                 except (BlobStoreError, OSError) as error:
+                    self._watch.store_failed(time.monotonic(), str(error)[:500])
                     await self._retry("store", outcome.recording, attempt, error)
             if stored_before:
                 await self._leave(item)
@@ -293,28 +354,48 @@ class Sealer:
         while True:
             item = await self._to_release.get()
             assert item.ended is not None
-            for track in item.ended.tracks:
-                attempt = 0
-                while True:
-                    attempt += 1
-                    try:
-                        await self._tracks.release(track.track)
-                        break
-                    except MediaRefusedError as error:
-                        if error.code == "unknown_track":
-                            break
-                        logger.warning("release_refused", track=track.track, error=str(error))
-                    except MediaError:
-                        pass
-                    _RETRIES.labels("release").inc()
-                    await _back_off(attempt)
-                self._ingest.checkpoint("released")
+            try:
+                for track in item.ended.tracks:
+                    await self._give_up_track(track.track)
+                    self._ingest.checkpoint("released")
+            except _TriedEnoughError as error:
+                self._set_aside(item, self._to_release, str(error))
+                continue
+            self._watch.went_on(item.ended.recording)
             released = RecordingReleased(recording=item.ended.recording, at=datetime.now(UTC))
             await journal.append_durable(released.model_dump_json().encode())
             self._ingest.checkpoint("done")
             await asyncio.to_thread(self._ingest.discard, item.ended.recording)
             item.done = True
             _WAITING.dec()
+
+    async def _give_up_track(self, track: str) -> None:
+        """Wait for a media process that is away, not for one that refuses: then raise _TriedEnoughError."""
+        attempt = refused = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._tracks.release(track)
+            except MediaRefusedError as error:
+                if error.code == "unknown_track":
+                    return None
+                logger.warning("release_refused", track=track, error=str(error))
+                refused += 1
+                if refused >= RELEASE_ATTEMPTS and len(self._timers) < ASIDE_MAX:
+                    raise _TriedEnoughError(f"track {track} cannot be released: {error}") from error
+            except MediaError:
+                pass
+            _RETRIES.labels("release").inc()
+            await _back_off(attempt)
+
+    async def _watch_over(self, journal: EventJournal) -> None:
+        """Keep health and metrics true, and write the alarms."""
+        while True:
+            oldest = next((item.ended.ended_at for item in self._items if item.ended and not item.done), None)
+            for event in self._watch.look(datetime.now(UTC), time.monotonic(), oldest):
+                logger.warning(event.code, detail=event.detail)
+                journal.append(event.model_dump_json().encode())
+            await asyncio.sleep(WATCH_INTERVAL_S)
 
     async def _tidy(self, journal: EventJournal) -> None:
         """Free the seal journal's segments that everybody has read."""

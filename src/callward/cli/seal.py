@@ -6,6 +6,7 @@ from callward.archive.extraction import MediaExtractor, lower_priority
 from callward.archive.ingest import Ingest
 from callward.archive.keys import ArchiveKeys
 from callward.archive.sealer import Sealer
+from callward.archive.sealer_watch import SealerWatch
 from callward.archive.tracks import MediaTracks
 from callward.media.client import MediaClient
 from callward.media.codec_process import CodecPool
@@ -34,8 +35,8 @@ async def _seal(service: Service) -> None:
         store=open_blob_store(settings),
         options=SealOptions(settings.seal.codec, settings.seal.opus_bitrate),
     )
-    sealer = Sealer(paths.journal_recorder, paths.journal_seal, ingest, MediaTracks(media), settings.seal.jobs)
-    service.health.set("sealer", True)
+    watch = SealerWatch(service.health)
+    sealer = Sealer(paths.journal_recorder, paths.journal_seal, ingest, MediaTracks(media), settings.seal.jobs, watch)
     service.ready()
     try:
         await sealer.run(service.stopping)

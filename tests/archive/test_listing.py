@@ -14,7 +14,7 @@ from callward.archive import listing, numbers
 from callward.archive.apply import apply_event
 from callward.archive.keys import ArchiveKeys
 from callward.archive.model import Conversation, NumberPart
-from callward.archive.schemas import ConversationFilter, ConversationOrder, PageRequest
+from callward.archive.schemas import ConversationFilter, ConversationOrder, PageRequest, PartyView
 from callward.archive.service import BadCursorError, NotReadyError
 from callward.archive.stored import StoredArchive
 from callward.media.codec_process import CodecPool
@@ -160,3 +160,27 @@ def test_any_part_of_a_number_lies_in_its_range(digits: str, data: st.DataObject
     low, high = numbers.part_range(asked)
     assert any(low <= part <= high for part in numbers.parts(digits))
     assert max(numbers.parts(digits)) < 1 << 31
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("+3222022221", "+32 2 202 22 21"),
+        ("+31201234567", "+31 20 123 4567"),
+        ("+12015550123", "+1 201-555-0123"),
+        ("+000000000", "+000000000"),
+        ("+99912345678", "+99912345678"),
+        ("022022221", "022022221"),
+        ("+32<b>", "+32<b>"),
+        ("+" + "1" * 300, "+" + "1" * 300),
+        ("", ""),
+    ],
+)
+def test_a_number_is_shown_as_its_country_writes_it(sent: str, shown: str) -> None:
+    assert numbers.display(sent) == shown
+    assert PartyView(party="p", number=sent).model_dump()["number_display"] == shown
+
+
+@given(st.text(max_size=30) | st.from_regex(r"\+[0-9]{1,20}", fullmatch=True))
+def test_the_shown_number_has_the_digits_that_were_sent(sent: str) -> None:
+    assert "".join(filter(str.isdigit, numbers.display(sent))) == "".join(filter(str.isdigit, sent))

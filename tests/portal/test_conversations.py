@@ -71,6 +71,8 @@ async def test_a_conversation_shows_what_strangers_wrote_unchanged_as_json(
     conversation = shelf.add()
     answer = await ann.get(f"/conversations/{conversation.id}")
     assert answer.json()["caller_name"] == NAME
+    assert answer.json()["caller_number"] == "+3225550142"
+    assert answer.json()["caller_display"] == "+32 2 555 01 42"
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert await _audit(database) == [("conversation.view", "done", conversation.id)]

@@ -8,6 +8,9 @@ is then a range of integers, which a plain B-tree finds. The rest of a longer qu
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+
+import phonenumbers
 
 PART_DIGITS = 6
 DIGITS_MAX = 32
@@ -15,6 +18,8 @@ INTERNATIONAL_DIGITS_MIN = 10
 _BASE = 11
 """Ten digits and the end of the number."""
 _NUMBER = re.compile(r"[+0-9][0-9 ()./-]*")
+
+_INTERNATIONAL = re.compile(r"\+[0-9]{7,15}")
 
 
 def digits_of(text: str) -> str:
@@ -26,6 +31,21 @@ def digits_of(text: str) -> str:
 def is_number(text: str) -> bool:
     """Say whether a user part looks like a number rather than a name."""
     return _NUMBER.fullmatch(text.strip()) is not None and any(c.isdigit() for c in text)
+
+
+@lru_cache(maxsize=4096)
+def display(number: str) -> str:
+    """An international number as its country writes it (`+32 2 202 22 21`); anything else as it came."""
+    if _INTERNATIONAL.fullmatch(number) is None:
+        return number
+    try:
+        found = phonenumbers.parse(number, None)
+    except phonenumbers.NumberParseException:
+        return number
+    if not phonenumbers.is_possible_number(found):
+        return number
+    shown = phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    return shown if digits_of(shown) == digits_of(number) else number
 
 
 def parts(digits: str) -> list[int]:

@@ -6,7 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field
+
+from callward.archive import numbers
 
 State = Literal["recording", "paused", "sealing", "ready", "failed"]
 Direction = Literal["in", "out", "internal", "unknown"]
@@ -61,6 +63,12 @@ class PartyView(_Shape):
     joined_at: datetime | None = None
     left_at: datetime | None = None
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def number_display(self) -> str:
+        """The number as its country writes it; as sent when it is none."""
+        return numbers.display(self.number)
+
 
 class ProblemView(_Shape):
     code: str
@@ -91,6 +99,18 @@ class ConversationSummary(_Shape):
     problems: list[ProblemView]
     peer: str
     vendor: str
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def caller_display(self) -> str:
+        """The caller's number as its country writes it; as sent when it is none."""
+        return numbers.display(self.caller_number)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def called_display(self) -> str:
+        """The called number as its country writes it; as sent when it is none."""
+        return numbers.display(self.called_number)
 
 
 class ConversationPage(_Shape):

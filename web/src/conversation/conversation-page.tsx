@@ -10,7 +10,7 @@ import { DirectionIcon } from "../conversations/direction-icon";
 import { LiveClock } from "../conversations/live-clock";
 import { ProblemChips } from "../conversations/problem-chips";
 import { StateChip } from "../conversations/state-chip";
-import { clock, phone, useFormats } from "../format/formats";
+import { clock, useFormats } from "../format/formats";
 import { useRight } from "../session/session";
 import { FailureNotice } from "../shell/failure-notice";
 import { usePageTitle } from "../shell/page-title";
@@ -29,8 +29,8 @@ export function ConversationPage() {
     refetchInterval: ({ state }) => (state.data && ["ready", "failed"].includes(state.data.state) ? false : LIVE_MS),
   });
   const data = conversation.data;
-  const caller = data ? data.caller_name || phone(data.caller_number) || t("list.unknownParty") : "";
-  const called = data ? data.called_name || phone(data.called_number) || t("list.unknownParty") : "";
+  const caller = data ? data.caller_name || data.caller_display || t("list.unknownParty") : "";
+  const called = data ? data.called_name || data.called_display || t("list.unknownParty") : "";
   usePageTitle(data ? `${caller} – ${called}` : "");
 
   return (
@@ -65,9 +65,9 @@ function Head({ conversation, caller, called }: { conversation: ConversationDeta
   return (
     <header>
       <Title order={1} className={classes.title}>
-        <span>{caller}</span>
+        <span title={conversation.caller_number || undefined}>{caller}</span>
         <DirectionIcon direction={conversation.direction} />
-        <span>{called}</span>
+        <span title={conversation.called_number || undefined}>{called}</span>
       </Title>
       <div className={classes.under}>
         <Text size="sm" c="dimmed" className={page.number}>

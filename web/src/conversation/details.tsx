@@ -3,7 +3,7 @@ import { useTranslation } from "react-i18next";
 
 import type { ConversationDetail, RecordingView, TrackView } from "../api/generated/types.gen";
 import { useProblemWords } from "../conversations/problem-words";
-import { clock, phone, useFormats } from "../format/formats";
+import { clock, useFormats } from "../format/formats";
 import { en } from "../locales/en";
 import { useRight } from "../session/session";
 import classes from "./conversation.module.css";
@@ -122,11 +122,11 @@ function Parties({ conversation }: { conversation: ConversationDetail }) {
     <Stack gap="sm">
       {conversation.parties.map((party) => (
         <div key={party.party}>
-          <Text size="sm" fw={540} className={classes.wrap}>
-            {party.name || phone(party.number ?? "") || t("list.unknownParty")}
+          <Text size="sm" fw={540} className={classes.wrap} title={party.number}>
+            {party.name || party.number_display || t("list.unknownParty")}
           </Text>
           <Text size="xs" c="dimmed" className={classes.wrap}>
-            {[party.name ? phone(party.number ?? "") : "", party.aor].filter(Boolean).join(" · ")}
+            {[party.name ? party.number_display : "", party.aor].filter(Boolean).join(" · ")}
           </Text>
           {(party.joined_at ?? party.left_at) && (
             <Text size="xs" c="dimmed">
@@ -189,7 +189,7 @@ function Streams({ conversation }: { conversation: ConversationDetail }) {
   const nameOf = (recording: RecordingView, track: TrackView) => {
     const names = (track.parties ?? []).map((id) => {
       const party = conversation.parties.find((one) => one.party === id);
-      return party ? party.name || phone(party.number ?? "") || id : id;
+      return party ? party.name || party.number_display || id : id;
     });
     return names.join(", ") || t("player.channel", { number: (track.channel ?? recording.tracks.indexOf(track)) + 1 });
   };

@@ -1,7 +1,7 @@
 import { Link } from "react-router";
 
 import type { ConversationSummary } from "../api/generated/types.gen";
-import { clock, phone, useFormats } from "../format/formats";
+import { clock, useFormats } from "../format/formats";
 import classes from "./conversation.module.css";
 
 export function Related({ conversations }: { conversations: ConversationSummary[] }) {
@@ -12,7 +12,7 @@ export function Related({ conversations }: { conversations: ConversationSummary[
         <li key={one.id}>
           <time dateTime={one.started_at}>{formats.time(one.started_at)}</time>
           <Link to={`/conversations/${one.id}`} className={classes.link}>
-            {one.caller_name || phone(one.caller_number) || "?"} → {one.called_name || phone(one.called_number) || "?"} (
+            {one.caller_name || one.caller_display || "?"} → {one.called_name || one.called_display || "?"} (
             {clock(one.duration_ms)})
           </Link>
         </li>

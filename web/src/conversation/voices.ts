@@ -1,5 +1,4 @@
 import type { ConversationDetail, RecordingView, TrackView } from "../api/generated/types.gen";
-import { phone } from "../format/formats";
 import type { Voice } from "../player/lane";
 
 export interface VoiceWords {
@@ -13,12 +12,12 @@ export function voicesOf(conversation: ConversationDetail, recording: RecordingV
     const parties = (track?.parties ?? [])
       .map((id) => conversation.parties.find((party) => party.party === id))
       .filter((party) => party !== undefined);
-    const names = parties.map((party) => party.name || phone(party.number ?? "") || party.aor).filter(Boolean);
+    const names = parties.map((party) => party.name || party.number_display || party.aor).filter(Boolean);
     const single = parties.length === 1 ? parties[0] : undefined;
     return {
       channel,
       name: names.join(", ") || words.channel(channel + 1),
-      number: single?.name ? phone(single.number ?? "") : "",
+      number: single?.name ? single.number_display : "",
       silent: track?.silent ?? false,
       gaps: track ? gapsOf(track, recording) : [],
     };

@@ -35,7 +35,7 @@ export function useFilters() {
   const [search, setSearch] = useSearchParams();
   const filters = useMemo<Filters>(
     () => ({
-      number: (search.get("number") ?? "").slice(0, 64),
+      number: (search.get("number") ?? "").slice(0, 255),
       period: oneOf(search.get("period"), PERIODS) || "any",
       from: DAY.test(search.get("from") ?? "") ? (search.get("from") ?? "") : "",
       to: DAY.test(search.get("to") ?? "") ? (search.get("to") ?? "") : "",

@@ -1,17 +1,15 @@
 import { Text } from "@mantine/core";
 import { useTranslation } from "react-i18next";
 
-import { phone } from "../format/formats";
 import classes from "./list.module.css";
 
-/** A name with its number below; one of them, when only one is known. */
-export function Party({ name, number }: { name: string; number: string }) {
+/** A name with its number below; one of them, when only one is known. The number as it was sent is the tooltip of the one that is shown. */
+export function Party({ name, number, shown }: { name: string; number: string; shown: string }) {
   const { t } = useTranslation();
-  const shown = phone(number);
   const title = name || shown || t("list.unknownParty");
   return (
     <div className={classes.party}>
-      <Text component="div" size="sm" fw={520} truncate c={name || number ? undefined : "dimmed"} title={title}>
+      <Text component="div" size="sm" fw={520} truncate c={name || number ? undefined : "dimmed"} title={name || number || title}>
         {title}
       </Text>
       {name && number && (

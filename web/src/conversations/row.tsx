@@ -26,9 +26,9 @@ export function Row({ conversation }: { conversation: ConversationSummary }) {
           </time>
         </span>
         <span className={classes.parties}>
-          <Party name={conversation.caller_name} number={conversation.caller_number} />
+          <Party name={conversation.caller_name} number={conversation.caller_number} shown={conversation.caller_display} />
           <DirectionIcon direction={conversation.direction} />
-          <Party name={conversation.called_name} number={conversation.called_number} />
+          <Party name={conversation.called_name} number={conversation.called_number} shown={conversation.called_display} />
         </span>
         <span className={classes.chips}>
           {others > 0 && (

@@ -14,15 +14,6 @@ export function clock(ms: number, tenths = false): string {
   return tenths ? `${text}.${Math.floor((whole * 10) % 10)}` : text;
 }
 
-/** Groups the digits of an international number so that it can be read; anything else stays as it came. */
-export function phone(number: string): string {
-  if (!/^\+\d{8,15}$/.test(number)) return number;
-  const country = /^\+(1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3})/.exec(number)?.[0] ?? number.slice(0, 3);
-  const rest = number.slice(country.length);
-  const head = rest.length % 2 === 0 ? rest.slice(0, 2) : rest.slice(0, 3);
-  return [country, head, ...(rest.slice(head.length).match(/../g) ?? [])].join(" ");
-}
-
 export interface Formats {
   /** The day as a heading: today, yesterday, or the date. */
   day: (at: string) => string;

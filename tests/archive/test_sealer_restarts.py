@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from callward.archive import sealer as sealer_module
+from callward.journal import Cursor, EventJournal
 from callward.media.codec_process import CodecPool
 from callward.platform.blobs import BlobStoreError
 from callward.platform.blobs_folder import FolderStore
@@ -92,3 +94,34 @@ async def test_a_store_that_was_away_while_sealing_is_asked_again_before_anythin
     await lives.live()
     assert lives.objects(ended.recording) == before and not store.away
     assert lives.events(ended.recording) == STORED_ONCE
+
+
+async def test_a_full_disk_under_the_cursors_does_not_end_sealing(
+    tmp_path: Path, codecs: CodecPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealer_module, "TIDY_INTERVAL_S", 0.02)
+    platform = Platform(tmp_path, codecs)
+    lives = Lives(platform)
+    ended = record_call(platform.tracks, 1, 0.4)
+    await platform.journal(ended)
+    failures = {"store": 0, "release": 0}
+    store, release = Cursor.store, EventJournal.release
+
+    def no_space(name: str, times: int) -> None:
+        if failures[name] < times:
+            failures[name] += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def full_store(self: Cursor, journal_id: str, offset: int) -> None:
+        no_space("store", 3)
+        store(self, journal_id, offset)
+
+    def full_release(self: EventJournal, *, required: tuple[str, ...] = ()) -> int:
+        no_space("release", 2)
+        return release(self, required=required)
+
+    monkeypatch.setattr(Cursor, "store", full_store)
+    monkeypatch.setattr(EventJournal, "release", full_release)
+    await lives.live(lambda _: (platform.seal / "consumers" / "seal").exists() and failures["release"] == 2)
+    assert lives.events(ended.recording) == STORED_ONCE and failures["store"] == 3
+    assert Cursor(platform.recorder, "seal").load() is not None

@@ -30,7 +30,7 @@ from callward.archive.extraction import ExtractionError, TrackOpenError
 from callward.archive.ingest import AlreadyStoredError, Ingest, Outcome, TrackUnconfirmedError
 from callward.archive.sealer_watch import SealerWatch
 from callward.archive.tracks import Tracks
-from callward.journal import Cursor, EventJournal, JournalReader, OffsetGoneError
+from callward.journal import Cursor, EventJournal, JournalFullError, JournalReader, OffsetGoneError
 from callward.media.codec_process import CodecError
 from callward.media.protocol import MediaError, MediaRefusedError
 from callward.platform.blobs import BlobStoreError
@@ -42,6 +42,7 @@ from callward.records.events import (
     RecordingFailed,
     RecordingReleased,
     RecordingStored,
+    SystemEvent,
 )
 
 CONSUMER = "seal"
@@ -116,8 +117,11 @@ class Sealer:
         self._outcomes: dict[str, tuple[Outcome, int]] = {}
         self._released: dict[str, int] = {}
         """Recordings that are done, and where the seal journal has the first that it knows of them."""
-        self._passed = False
-        """The recorder's cursor moved since the seal journal's did."""
+        self._passed: int | None = None
+        """Where the recorder's cursor belongs; None when both cursors stand where they should."""
+        self._kept: int | None = None
+        """Where the recorder's cursor stands on the disk."""
+        self._cursor_failed = False
         self._stopping = asyncio.Event()
         self.idle = asyncio.Event()
         """Set while nothing waits: for the tests and the health page."""
@@ -179,6 +183,9 @@ class Sealer:
                 logger.error("recorder_journal_records_gone", offset=reader.offset)
                 reader.offset = reader.first_offset()
                 continue
+            except OSError as error:
+                await self._retry("read", "", 1, error)
+                continue
             for record in records:
                 item = _Item(record.offset, record.next_offset)
                 try:
@@ -216,22 +223,29 @@ class Sealer:
 
         The seal journal's moves only when all of the recorder's journal was read: what was not read may need it.
         """
-        passed = None
         while self._items and self._items[0].done:
-            passed = self._items.popleft().next_offset
+            self._passed = self._items.popleft().next_offset
         if all(item.done for item in self._items):
             self.idle.set()
-        if passed is not None:
-            cursor.store(journal_id, passed)
-            self._passed = True
-        if not caught_up or not self._passed:
+        if self._passed is None:
             return
-        durable = journal.durable_offset
-        needed = [item.seal_offset for item in self._items if item.seal_offset is not None]
-        Cursor(self._seal_journal, CONSUMER).store(journal.journal_id, min([*needed, durable]))
-        self._passed = False
-        self._outcomes.clear()
-        self._released.clear()
+        try:
+            if self._kept != self._passed:
+                cursor.store(journal_id, self._passed)
+                self._kept = self._passed
+            if caught_up:
+                durable = journal.durable_offset
+                needed = [item.seal_offset for item in self._items if item.seal_offset is not None]
+                Cursor(self._seal_journal, CONSUMER).store(journal.journal_id, min([*needed, durable]))
+                self._passed = None
+                self._outcomes.clear()
+                self._released.clear()
+        except OSError as error:
+            if not self._cursor_failed:
+                logger.error("seal_cursor_not_stored", error=str(error))
+            self._cursor_failed = True
+        else:
+            self._cursor_failed = False
 
     async def _prepare(self) -> None:
         while True:
@@ -304,6 +318,16 @@ class Sealer:
         _RETRIES.labels(step).inc()
         await _back_off(attempt)
 
+    async def _append(self, journal: EventJournal, event: Outcome | RecordingReleased | SystemEvent) -> int:
+        """Write to the seal journal as soon as it takes more; returns the offset."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return journal.append(event.model_dump_json().encode())
+            except JournalFullError as error:
+                await self._retry("journal", getattr(event, "recording", ""), attempt, error)
+
     async def _is_gone(self, track: str) -> bool:
         """Say whether the media process is there and does not know the track: then nothing of it can come any more."""
         try:
@@ -342,7 +366,7 @@ class Sealer:
                 await self._leave(item)
                 continue
             self._ingest.checkpoint("stored")
-            item.seal_offset = journal.append(outcome.model_dump_json().encode())
+            item.seal_offset = await self._append(journal, outcome)
             await journal.wait_durable(item.seal_offset)
             self._ingest.checkpoint("journaled")
             _STORED.labels("ready" if isinstance(outcome, RecordingStored) else "failed").inc()
@@ -363,7 +387,7 @@ class Sealer:
                 continue
             self._watch.went_on(item.ended.recording)
             released = RecordingReleased(recording=item.ended.recording, at=datetime.now(UTC))
-            await journal.append_durable(released.model_dump_json().encode())
+            await journal.wait_durable(await self._append(journal, released))
             self._ingest.checkpoint("done")
             await asyncio.to_thread(self._ingest.discard, item.ended.recording)
             item.done = True
@@ -394,14 +418,17 @@ class Sealer:
             oldest = next((item.ended.ended_at for item in self._items if item.ended and not item.done), None)
             for event in self._watch.look(datetime.now(UTC), time.monotonic(), oldest):
                 logger.warning(event.code, detail=event.detail)
-                journal.append(event.model_dump_json().encode())
+                await self._append(journal, event)
             await asyncio.sleep(WATCH_INTERVAL_S)
 
     async def _tidy(self, journal: EventJournal) -> None:
         """Free the seal journal's segments that everybody has read."""
         while True:
             await asyncio.sleep(TIDY_INTERVAL_S)
-            journal.release(required=(CONSUMER, WORKER))
+            try:
+                journal.release(required=(CONSUMER, WORKER))
+            except OSError as error:
+                logger.error("seal_journal_not_freed", error=str(error))
 
 
 async def _back_off(attempt: int) -> None:

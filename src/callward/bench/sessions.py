@@ -43,7 +43,12 @@ class Run:
 
     @property
     def clean(self) -> bool:
-        return self.failed == 0 and self.succeeded >= self.rate * SECONDS_PER_RATE
+        return self.failed == 0 and self.succeeded >= self.rate * SECONDS_PER_RATE and self.kept_pace
+
+    @property
+    def kept_pace(self) -> bool:
+        """SIPp waits for a slow recorder: a run that took longer than its time was not at its rate."""
+        return self.seconds <= SECONDS_PER_RATE * 1.1 + 0.5
 
     @property
     def cpu_ms_per_session(self) -> float:

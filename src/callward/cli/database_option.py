@@ -49,5 +49,10 @@ def with_database(work: Callable[[Database, DataPaths], Awaitable[Result]]) -> R
     except ProvisioningError as error:
         typer.echo(f"callward: {error}", err=True)
     except OperationalError:
-        typer.echo("callward: the database does not answer: start Callward first (callward up)", err=True)
+        where = "" if found.database.url else f" of the data folder {found.data}"
+        typer.echo(
+            f"callward: the database{where} does not answer: start Callward first (callward up), "
+            "or name its folder with CALLWARD_DATA",
+            err=True,
+        )
     raise typer.Exit(1)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from callward.media.program import MediaProgramError, media_program
+from callward.platform.lock import runs_here
 from callward.platform.ports import ports
 from callward.platform.postgres import EmbeddedPostgresError, locate, server_version
 from callward.platform.settings import Settings
@@ -97,14 +98,16 @@ def _folder(found: Settings) -> Iterator[Finding]:
 
 
 def _ports(found: Settings) -> Iterator[Finding]:
+    if runs_here(found.data):
+        yield Finding("ports", "well", f"Callward is running on {found.data} and holds them")
+        return
     for port in ports(found):
         name = f"port {port.number} ({port.what})"
         refusal = port.refusal()
         if refusal is None:
             yield Finding(name, "well", "free")
         else:
-            remedy = f"stop what uses it, or set {port.variable}"
-            yield Finding(name, "warning", f"{refusal}: perhaps Callward runs already", remedy)
+            yield Finding(name, "warning", refusal, port.remedy(refusal))
 
 
 def _kernel(found: Settings) -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import ipaddress
 import os
 import shutil
@@ -21,6 +20,7 @@ from callward.media.program import media_program
 from callward.platform import machine_metrics
 from callward.platform.database import Database
 from callward.platform.health import HealthServer
+from callward.platform.lock import AlreadyRunningError, only_one
 from callward.platform.migrate import migrate
 from callward.platform.paths import DataPaths
 from callward.platform.ports import ports
@@ -42,13 +42,13 @@ def run_up(public: str | None, demo: bool) -> None:
     paths = DataPaths(found.data)
     paths.create()
     configure_logs(found.log, "up")
-    with _only_one(paths):
-        _check_ports(found)
-        try:
+    try:
+        with only_one(found.data):
+            _check_ports(found)
             asyncio.run(_Machine(found, paths).run(demo))
-        except (ChildFailedError, DemoCallError, DemoNotHeardError) as error:
-            typer.echo(f"callward: {error}", err=True)
-            raise typer.Exit(1) from None
+    except (AlreadyRunningError, ChildFailedError, DemoCallError, DemoNotHeardError) as error:
+        typer.echo(f"callward: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _make_public(address: str) -> None:
@@ -67,32 +67,11 @@ def _check_ports(found: Settings) -> None:
     taken = [(port, why) for port in ports(found) if (why := port.refusal()) is not None]
     for port, why in taken:
         typer.echo(
-            f"callward: port {port.number} on {port.host} ({port.what}): {why}: stop what uses it, or set {port.variable}",
+            f"callward: port {port.number} on {port.host} ({port.what}): {why}: {port.remedy(why)}",
             err=True,
         )
     if taken:
         raise typer.Exit(1)
-
-
-class _only_one:
-    """Refuse to run twice on one data folder."""
-
-    def __init__(self, paths: DataPaths) -> None:
-        self._path = paths.root / "lock"
-        self._folder = paths.root
-
-    def __enter__(self) -> None:
-        self._file = self._path.open("a")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            typer.echo(
-                f"callward: Callward already runs on {self._folder}: stop it first, or set CALLWARD_DATA", err=True
-            )
-            raise typer.Exit(1) from None
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
 
 class _Machine:

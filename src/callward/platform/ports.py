@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from dataclasses import dataclass
 
@@ -18,6 +20,12 @@ class Port:
     kind: socket.SocketKind
     variable: str
     """Environment variable that chooses another."""
+
+    def remedy(self, refusal: str) -> str:
+        """What to do about a refusal."""
+        if refusal == os.strerror(errno.EADDRNOTAVAIL):
+            return f"this machine does not have the address {self.host}: choose one that it has"
+        return f"stop what uses it, or set {self.variable}"
 
     def refusal(self) -> str | None:
         """Why it cannot be listened on; None when it can."""

@@ -117,3 +117,18 @@ def test_a_missing_private_key_is_named(tmp_path: Path) -> None:
     wrapped = wrap(KEY, RECORDING, X25519PrivateKey.generate().public_key().public_bytes_raw())
     with pytest.raises(KeyMissingError, match=encryption.wrapped_to(wrapped)):
         keys.open(wrapped, RECORDING)
+
+
+def test_every_folder_above_a_new_key_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = set()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    keys = tmp_path / "keys"
+    ArchiveKeys(keys / "archive").public_key(None)
+    assert {str(folder) for folder in (tmp_path, keys, keys / "archive", keys / "archive" / "private")} <= synced
+    assert (keys / "archive" / "private").stat().st_mode & 0o777 == 0o700

@@ -39,7 +39,9 @@ def check_whole(platform: Platform, stored: RecordingStored) -> None:
 
         reader = EncryptedReader(read, blob.size_bytes, data_key, stored.recording, blob.key.rpartition("/")[2])
         assert hashlib.sha256(reader.read(0, blob.size_bytes)).hexdigest() == blob.sha256
-    assert len(list(platform.store.keys(f"{stored.recording}/"))) == len(stored.blobs)
+    keys = {blob.key for blob in stored.blobs} | {f"{stored.recording}/key"}
+    assert set(platform.store.keys(f"{stored.recording}/")) == keys
+    assert platform.store.read(f"{stored.recording}/key", 0, 4096).decode() == stored.wrapped_key
 
 
 @pytest.mark.timeout(110)

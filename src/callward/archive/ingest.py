@@ -32,6 +32,8 @@ from callward.records.events import (
 
 READY = "ready.json"
 MANIFEST = "manifest"
+KEY = "key"
+"""Object with the wrapped data key: with it and the private keys the archive can be read without the database."""
 SALT_BYTES = 16
 
 BEGUN = "begun"
@@ -118,6 +120,10 @@ class Ingest:
         if not (folder / BEGUN).exists():
             self._refuse_other_copy(outcome)
             (folder / BEGUN).touch()
+        if outcome.wrapped_key:
+            wrapped = outcome.wrapped_key.encode()
+            self.store.put(f"{outcome.recording}/{KEY}", wrapped, hashlib.sha256(wrapped).hexdigest())
+            self.checkpoint("put key")
         for blob in outcome.blobs:
             self.store.put(blob.key, folder / blob.key.rpartition("/")[2], blob.stored_sha256)
             self.checkpoint(f"put {blob.kind}")

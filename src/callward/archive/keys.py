@@ -38,7 +38,7 @@ class ArchiveKeys:
         pair = X25519PrivateKey.generate()
         public = pair.public_key().public_bytes_raw()
         private = self.folder / "private"
-        private.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(private)
         # The private key is on the disk before anything can be wrapped to its public key.
         _write_new(private / f"{key_id(public)}.key", pair.private_bytes_raw().hex(), 0o600)
         with contextlib.suppress(FileExistsError):  # another process was faster: its pair counts
@@ -70,8 +70,22 @@ def _write_new(path: Path, text: str, mode: int) -> None:
         os.link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path.parent)
+
+
+def _make_folder(private: Path) -> None:
+    """Make `<data>/keys/archive/private` (mode 0700) and put it, and the folders above up to `<data>`, safely on the disk.
+
+    The upper ones may have been made by another process that did not sync them.
+    """
+    for folder in (private.parent.parent, private.parent, private):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from callward.archive.schemas import AudioFormat
 from callward.archive.service import ArchiveError, BusyError
+from callward.archive.stored import StoredArchive
 from callward.archive.transcoding import Transcodes
+from callward.media.codec_process import CodecPool
+from callward.platform.database import Database, Scope
+from tests.archive.platform import Platform
+from tests.archive.recorded_calls import record_call, ulid
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -83,3 +91,33 @@ async def test_a_client_that_goes_away_in_the_middle_of_a_piece_gives_its_place_
     await until(lambda: transcodes.active == 0)
     assert ended == ["closed"]
     transcodes.close()
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def test_closing_the_archive_ends_the_codec_worker_of_a_download(
+    tmp_path: Path, codecs: CodecPool, database: Database
+) -> None:
+    platform = Platform(tmp_path, codecs)
+    await platform.journal(record_call(platform.tracks))
+    await platform.run_sealer()
+    await platform.apply(database)
+    own, transcodes = CodecPool(1), Transcodes(1)
+    archive = StoredArchive(platform.store, platform.keys, own, transcodes)
+    async with database.begin(Scope.provider()) as session:
+        stream = await archive.transcode(session, ulid(1), AudioFormat.MP3)
+        with pytest.raises(BusyError):
+            await archive.transcode(session, ulid(1), AudioFormat.MP3)
+    assert await anext(stream.chunks)
+    (pid,) = [process.pid for process in own._all]
+    assert pid is not None and not has_ended(pid)
+    archive.close()
+    assert has_ended(pid)
+    await close(stream.chunks)
+    assert transcodes.active == 0

@@ -26,7 +26,7 @@ from callward.recorder.certificate import own_certificate
 from callward.recorder.entropy import Entropy
 from callward.recorder.live_session import LiveSession
 from callward.recorder.notebook import Notebook
-from callward.recorder.orphans import orphan_events
+from callward.recorder.orphans import adopted, find_orphans, told_tracks
 from callward.recorder.recovery import RecoveredSession, RecoveredState, read_back
 from callward.recorder.service import RecorderService
 from callward.recorder.snapshot import SnapshotFile
@@ -306,10 +306,16 @@ class RecorderServer:
         }
 
     async def _end_orphans(self, listed: dict[str, ListedTrack], ours: set[str]) -> None:
-        """Open tracks that no session knows: their call was never answered, or our journal was lost."""
-        orphans = [item for item in listed.values() if item.state == "open" and item.track not in ours]
-        for event in await orphan_events(self.media, orphans, datetime.now(UTC), new_ulid):
-            self.notebook.event(event)
+        """Tracks that no session knows: their call was never answered, or our journal was lost. First noted, then closed."""
+        await self.notebook.durable()
+        orphans = await asyncio.to_thread(find_orphans, listed.values(), ours, lambda: told_tracks(self.folder))
+        for data in await adopted(self.media, orphans, datetime.now(UTC), new_ulid):
+            logger.warning("orphans_adopted", session=data.id, recordings=len(data.recordings))
+            live = LiveSession(self.recorder.restored_core(data), None, heard_at=self.driver.now(), recovered=True)
+            self.recorder.adopt(live)
+            self.notebook.session(data, None)
+            await self.notebook.durable()
+            await self._attach_session(live, listed, restarted=False)
 
     # Watching --------------------------------------------------------------------------------------------------------
 

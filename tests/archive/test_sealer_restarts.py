@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from callward.archive import sealer as sealer_module
+from callward.archive.ingest import Ingest
 from callward.journal import Cursor, EventJournal
 from callward.media.codec_process import CodecPool
 from callward.platform.blobs import BlobStoreError
@@ -125,3 +126,24 @@ async def test_a_full_disk_under_the_cursors_does_not_end_sealing(
     await lives.live(lambda _: (platform.seal / "consumers" / "seal").exists() and failures["release"] == 2)
     assert lives.events(ended.recording) == STORED_ONCE and failures["store"] == 3
     assert Cursor(platform.recorder, "seal").load() is not None
+
+
+async def test_a_kill_between_released_and_discard_leaves_nothing_in_the_spool(
+    tmp_path: Path, codecs: CodecPool
+) -> None:
+    platform = Platform(tmp_path, codecs)
+    lives = Lives(platform)
+    oldest, killed = record_call(platform.tracks, 1, 0.4), record_call(platform.tracks, 2, 0.4)
+    await platform.journal(oldest, killed)
+    lives.extract.failing = tracks_of(oldest)
+    discard = Ingest.discard
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ingest, "discard", lambda self, recording: None)
+        await lives.live(lambda _: lives.events(killed.recording) == STORED_ONCE)
+    spool = platform.seal / "spool"
+    assert Ingest.discard is discard and (spool / killed.recording / "ready.json").exists()
+    (spool / "01KR0000000000000000000009" / "work").mkdir(parents=True)
+    lives.extract.failing = set()
+    await lives.live()
+    assert not list(spool.iterdir())
+    assert all(lives.events(ended.recording) == STORED_ONCE for ended in (oldest, killed))

@@ -144,6 +144,13 @@ class Ingest:
         """Remove the spool entry of a stored recording."""
         shutil.rmtree(self.spool / recording, ignore_errors=True)
 
+    def sweep(self, released: Collection[str]) -> None:
+        """Remove what earlier lives left in the spool: entries of `released` recordings, unfinished ones, plain audio."""
+        with contextlib.suppress(OSError):
+            for folder in self.spool.iterdir():
+                if folder.name in released or self.ready(folder.name) is None:
+                    self.discard(folder.name)
+
     def _extract(
         self, ended: RecordingEnded, work: Path, gone: Collection[str], *, partial: bool
     ) -> tuple[dict[str, Path], list[Problem]]:

@@ -132,6 +132,7 @@ class Sealer:
         journal = EventJournal.open(self._seal_journal)
         try:
             self._remember(journal)
+            await asyncio.to_thread(self._ingest.sweep, frozenset(self._released))
             tasks = [asyncio.create_task(self._read(journal))]
             tasks += [asyncio.create_task(self._prepare()) for _ in range(self._jobs)]
             tasks += [asyncio.create_task(self._store(journal)) for _ in range(STORES_AT_A_TIME)]
@@ -200,6 +201,7 @@ class Sealer:
                     item.done = True
                     if isinstance(event, RecordingEnded):
                         item.seal_offset = self._released[event.recording]
+                        await asyncio.to_thread(self._ingest.discard, event.recording)
                 self._items.append(item)
                 if item.ended is not None:
                     await self._enter(item)

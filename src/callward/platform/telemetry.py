@@ -39,7 +39,9 @@ def configure_logs(settings: LogSettings, service: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(level, logging.INFO))
+    root.setLevel(level)
+    for chatty in ("asyncio", "alembic", "sqlalchemy", "multipart", "python_multipart"):
+        logging.getLogger(chatty).setLevel(max(level, logging.INFO))
     for noisy in ("uvicorn.access", "httpx", "botocore", "boto3", "urllib3", "alembic.runtime.migration"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(service=service)

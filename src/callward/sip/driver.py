@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Callable
 
@@ -24,7 +25,7 @@ from .driver_stream import Connection, StreamListener, open_listener
 from .endpoint import Endpoint
 from .events import Event
 from .flow import Destination, Flow, HostPort, Transmit
-from .framing import Framed
+from .framing import Framed, KeepAlive
 from .tls import TlsSettings, client_context, server_context
 
 __all__ = ["Driver", "DriverSettings"]
@@ -32,6 +33,7 @@ __all__ = ["Driver", "DriverSettings"]
 logger = structlog.get_logger()
 
 _SWEEP_S = 1.0
+_TRACE_BYTES = 200
 _LOOKUPS = 256
 """Host names being looked up at once, for UDP."""
 
@@ -59,6 +61,7 @@ class Driver:
         self._turn_waits = False
         self._flushing = False
         self._closed = False
+        self._traces = logging.getLogger().isEnabledFor(logging.DEBUG)
         self._settled: asyncio.Event | None = None
         self._sweep_timer = self._loop.call_later(_SWEEP_S, self._sweep)
 
@@ -127,10 +130,14 @@ class Driver:
 
     def _on_datagram(self, flow: Flow, data: bytes) -> None:
         if len(data) > 4 or data.strip(b"\r\n\0"):  # keep-alives of NAT are shorter
+            if self._traces:
+                _trace("sip_received", flow, data)
             self._queue.put_datagram(flow, data, self.now())
 
     def received(self, connection: Connection, framed: Framed) -> None:
         assert connection.flow is not None
+        if self._traces and not isinstance(framed, KeepAlive):
+            _trace("sip_received", connection.flow, framed.raw)
         self._queue.put_framed(connection.flow, framed, connection, self.now())
 
     def batch_done(self) -> None:
@@ -193,6 +200,8 @@ class Driver:
 
     def _send(self, item: Transmit) -> None:
         target = item.target
+        if self._traces:
+            _trace("sip_sent", target, item.data)
         if isinstance(target, Destination):
             flow = target.flow
             if target.transport == "UDP":
@@ -343,3 +352,10 @@ class Driver:
             bound.close()
         for connection in list(self._connections.values()):
             connection.close()
+
+
+def _trace(event: str, way: Flow | Destination, data: bytes) -> None:
+    """The first line of a message, for `log.level = "debug"`; bounded, and printed as JSON, so it cannot forge a line."""
+    first = data.lstrip(b"\r\n")[:_TRACE_BYTES].split(b"\r\n", 1)[0].decode("utf-8", "replace")
+    remote = way.remote if isinstance(way, Flow) else (way.host, way.port)
+    logger.debug(event, transport=way.transport, remote=f"{remote[0]}:{remote[1]}", first_line=first)

@@ -23,6 +23,10 @@ class MediaLine:
     problem: str = ""
     """What of the offer was left out or put right, so that it can be received all the same."""
 
+    @property
+    def is_wanted(self) -> bool:
+        return self.settings.remote is not None or bool(self.settings.payload_types)
+
 
 @dataclass(frozen=True, slots=True)
 class OpenTrack:

@@ -46,7 +46,10 @@ the first and the latest. A persistent session of days has more; then a crash co
 KEPT_BYTES = 8 * 1024 * 1024
 """Of a session's messages, in the same way."""
 BACKLOG = 100_000
-"""Records that wait while the journal's own buffer is full."""
+"""Records that wait while the journal's own buffer is full. Beyond, events still wait, but notes are dropped: a
+checkpoint makes them good."""
+BACKLOG_WAIT_S = 3.0
+"""So long `durable` waits for a backlog."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -69,7 +72,11 @@ class Notebook:
 
     def __init__(self, journal: EventJournal) -> None:
         self.journal = journal
-        self._backlog: deque[tuple[bytes, int]] = deque(maxlen=BACKLOG)
+        self._backlog: deque[tuple[bytes, int]] = deque()
+        self._written = asyncio.Event()
+        self._written.set()
+        self._incomplete = False
+        """Notes were dropped."""
         self._last_checkpoint = journal.end_offset
         self._last_offset = 0
 
@@ -111,8 +118,26 @@ class Notebook:
         self._note({"t": "media", "boot": boot})
 
     async def durable(self) -> None:
-        """Return when everything written so far is on the disk."""
+        """Return when everything written so far is on the disk.
+
+        Raises:
+            JournalFullError: the journal takes no records; what was written waits in memory.
+        """
+        try:
+            async with asyncio.timeout(BACKLOG_WAIT_S):
+                await self._written.wait()
+        except TimeoutError:
+            raise JournalFullError(f"{len(self._backlog)} records wait for the recorder's journal") from None
         await self.journal.wait_durable(self._last_offset)
+
+    async def durable_if_able(self) -> bool:
+        """As `durable`, for sessions that run: they go on also while the journal takes nothing (False)."""
+        try:
+            await self.durable()
+        except JournalFullError as error:
+            logger.error("not_durable", error=str(error))
+            return False
+        return True
 
     def retry(self) -> None:
         """Write what waits because the journal was full."""
@@ -123,10 +148,12 @@ class Notebook:
             except JournalFullError:
                 return
             self._backlog.popleft()
+        self._written.set()
 
     @property
     def wants_checkpoint(self) -> bool:
-        return self.journal.end_offset - self._last_checkpoint > CHECKPOINT_BYTES
+        grown = self.journal.end_offset - self._last_checkpoint > CHECKPOINT_BYTES
+        return not self._backlog and (grown or self._incomplete)
 
     async def checkpoint(
         self, sessions: Iterable[tuple[SessionData, Mapping[str, Any] | None, SessionNotes]], boot: str
@@ -142,9 +169,9 @@ class Notebook:
                 self.message(data.id, number, at, raw)
             self.session(data, dialog)
         self._last_checkpoint = begin
-        if self._backlog:
+        self._incomplete = False
+        if self._backlog or not await self.durable_if_able():
             return
-        await self.durable()
         try:
             await asyncio.to_thread(Cursor(self.journal.folder, CONSUMER).store, self.journal.journal_id, begin)
             await asyncio.to_thread(self.journal.release, (CONSUMER, *OTHER_CONSUMERS))
@@ -160,13 +187,18 @@ class Notebook:
             logger.error("journal_record_too_large", kind=kind, size_bytes=len(payload))
             return False
         if self._backlog:
-            self._backlog.append((payload, kind))
+            if len(self._backlog) < BACKLOG or kind == Kind.EVENT:
+                self._backlog.append((payload, kind))
+            elif not self._incomplete:
+                self._incomplete = True
+                logger.error("journal_notes_dropped", waiting=len(self._backlog))
             return True
         try:
             self._last_offset = self.journal.append(payload, kind)
         except JournalFullError:
             logger.error("journal_full", waiting=len(self._backlog))
             self._backlog.append((payload, kind))
+            self._written.clear()
         return True
 
 

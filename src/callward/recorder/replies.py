@@ -43,9 +43,9 @@ class Replies:
         metrics.REFUSED.labels(reason).inc()
         self.respond(exchange, status, headers=(*headers, *(retry_after() if status == 503 else ())))
 
-    def fail(self, exchange: IncomingRequest, *, temporary: bool) -> None:
-        """A message inside a dialog that could not be carried out: the client is to send it again."""
-        self.respond(exchange, 503 if temporary else 500, headers=retry_after())
+    def fail(self, exchange: IncomingRequest, *, temporary: bool) -> bool:
+        """A message that could not be carried out: the client is to send it again. False as with `respond`."""
+        return self.respond(exchange, 503 if temporary else 500, headers=retry_after())
 
     def unacceptable(self, exchange: IncomingRequest, detail: str) -> None:
         """488 with the reason for people."""

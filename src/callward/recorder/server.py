@@ -307,14 +307,14 @@ class RecorderServer:
 
     async def _end_orphans(self, listed: dict[str, ListedTrack], ours: set[str]) -> None:
         """Tracks that no session knows: their call was never answered, or our journal was lost. First noted, then closed."""
-        await self.notebook.durable()
+        await self.notebook.durable_if_able()
         orphans = await asyncio.to_thread(find_orphans, listed.values(), ours, lambda: told_tracks(self.folder))
         for data in await adopted(self.media, orphans, datetime.now(UTC), new_ulid):
             logger.warning("orphans_adopted", session=data.id, recordings=len(data.recordings))
             live = LiveSession(self.recorder.restored_core(data), None, heard_at=self.driver.now(), recovered=True)
             self.recorder.adopt(live)
             self.notebook.session(data, None)
-            await self.notebook.durable()
+            await self.notebook.durable_if_able()
             await self._attach_session(live, listed, restarted=False)
 
     # Watching --------------------------------------------------------------------------------------------------------

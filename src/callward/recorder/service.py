@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from callward.journal import JournalFullError
 from callward.platform.telemetry import logger
 from callward.provisioning.snapshot import Peer
 from callward.recorder import delayed_offer, metrics, negotiation
@@ -199,9 +200,9 @@ class RecorderService:
         """Open the tracks and answer. A defect on the way is answered too, and leaves no session behind."""
         try:
             await self._set_up(live, event, observation, offer, lines, at, oddities, started)
-        except Exception:
+        except Exception as error:
             logger.exception("session_set_up_failed", session=live.id)
-            if self._replies.respond(event.exchange, 500):
+            if self._replies.fail(event.exchange, temporary=isinstance(error, JournalFullError)):
                 await self._end_in_turn(live, "error", None)
 
     async def _set_up(
@@ -223,7 +224,7 @@ class RecorderService:
             await self._work(live, actions)
             if not core.local_streams():
                 reasons = "; ".join(dict.fromkeys(step.reason for step in core.data.plan if step.reason))
-                status = 488 if not any(line.refusal == "" and _is_wanted(line) for line in lines) else 503
+                status = 488 if not any(line.refusal == "" and line.is_wanted for line in lines) else 503
                 logger.warning("session_not_established", session=live.id, status=status, reasons=reasons)
                 self._replies.refuse(event.exchange, status, "no_stream" if status == 488 else "media")
                 await self._end(live, "error", None)
@@ -302,7 +303,7 @@ class RecorderService:
         if request.method == "INVITE" and offer is None:
             body = live.own_offer(self._address)
         self._journal.remember(live)
-        await self.notebook.durable()
+        await self.notebook.durable_if_able()
         self._replies.respond(exchange, 200, body=body)
         self._journal.remember(live)
         self._journal.tell(live)
@@ -485,10 +486,6 @@ class RecorderService:
 
 def _profile(peer: Peer) -> PeerProfile:
     return profile_named(AUTOMATIC_DIALECT if peer.dialect in ("", "auto") else peer.dialect)
-
-
-def _is_wanted(line: MediaLine) -> bool:
-    return line.settings.remote is not None or bool(line.settings.payload_types)
 
 
 def _join(address: tuple[str, int]) -> str:

@@ -86,8 +86,22 @@ class Ingest:
                 raise AlreadyStoredError(f"{ended.recording} is in the archive already")
         shutil.rmtree(folder, ignore_errors=True)
         work = folder / "work"
-        work.mkdir(parents=True, mode=0o700)
+        for made in (self.spool, folder, work):
+            made.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.checkpoint("spool made")
+        try:
+            outcome = self._seal(ended, folder, work, gone, give_up=give_up)
+            shutil.rmtree(work)
+        finally:  # it holds plain audio
+            shutil.rmtree(work, ignore_errors=True)
+        _write_synced(folder / READY, outcome.model_dump_json().encode())
+        self.checkpoint("ready")
+        return outcome
+
+    def _seal(
+        self, ended: RecordingEnded, folder: Path, work: Path, gone: Collection[str], *, give_up: bool
+    ) -> Outcome:
+        """Encrypted objects in `folder`, made by way of plain files in `work`."""
         extracted, problems = self._extract(ended, work, gone, partial=give_up)
         self.checkpoint("extracted")
         salt = os.urandom(SALT_BYTES)
@@ -98,9 +112,6 @@ class Ingest:
         self.checkpoint("sealed")
         outcome = self._encrypt(ended, sealed, problems, folder)
         self.checkpoint("encrypted")
-        shutil.rmtree(work)
-        _write_synced(folder / READY, outcome.model_dump_json().encode())
-        self.checkpoint("ready")
         return outcome
 
     def ready(self, recording: str) -> Outcome | None:
@@ -147,6 +158,7 @@ class Ingest:
     def sweep(self, released: Collection[str]) -> None:
         """Remove what earlier lives left in the spool: entries of `released` recordings, unfinished ones, plain audio."""
         with contextlib.suppress(OSError):
+            self.spool.chmod(0o700)
             for folder in self.spool.iterdir():
                 if folder.name in released or self.ready(folder.name) is None:
                     self.discard(folder.name)

@@ -300,7 +300,10 @@ export const en = {
       able: "Takes new calls",
       snapshot: "Settings",
       sealer: "Sealer",
-      database: "Database",
+      blob_store: "Recording storage",
+      set_aside: "Recordings set aside",
+      database_recorder: "Database, calls",
+      database_seal: "Database, recordings",
     },
     serviceState: {
       ready: "Ready",

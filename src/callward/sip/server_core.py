@@ -8,6 +8,7 @@ CANCEL go to what they belong to - a To tag leads to its dialog or to 481 - outs
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from .client_core import ClientCore
 from .compose import answer, echo_of, trying
@@ -205,7 +206,7 @@ class ServerCore:
         self, flow: Flow, request: Request, key: ServerKey, admission: Admission, now: float
     ) -> None:
         dialog = self._dialogs.find(request.call_id, request.to_tag or "", request.from_tag or "")
-        if dialog is None:
+        if dialog is None or not _is_same(dialog.peer, admission.peer):
             self._refuse(flow, request, 481, now)
             return
         if len(self.transactions) >= self._limit_with_reserve:
@@ -266,6 +267,11 @@ class ServerCore:
         self._context.out.append(Cancelled(exchange, dialog, request))
         if exchange.makes_dialog:
             self._dialogs.end(dialog, Cause.CANCELLED, request=request)
+
+
+def _is_same(peer: Any, admitted: Any) -> bool:
+    """Whoever is allowed here commands his own dialogs only, even when he knows the tags of another's."""
+    return peer is None or admitted is None or getattr(peer, "id", peer) == getattr(admitted, "id", admitted)
 
 
 def _key_of(request: Request, method: str) -> ServerKey:

@@ -157,7 +157,7 @@ async def test_a_crash_between_database_and_cursor_file_applies_once(tmp_path: P
 
     await write(tmp_path / "r", ended_call(1, [ulid(1, "T")], 5))
     applier = Applier(database, Source("local", "recorder", tmp_path / "r"), [handler])
-    applier._cursor.store = lambda *_: (_ for _ in ()).throw(OSError("killed here"))  # type: ignore[assignment,method-assign]
+    applier._cursor.store = lambda *_: (_ for _ in ()).throw(OSError("killed here"))  # type: ignore[method-assign]
     for _ in range(2):
         try:
             await applier.step()

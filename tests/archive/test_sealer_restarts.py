@@ -9,7 +9,7 @@ import pytest
 
 from callward.archive import sealer as sealer_module
 from callward.archive.ingest import Ingest
-from callward.journal import Cursor, EventJournal
+from callward.journal import Cursor, EventJournal, JournalReader, Record
 from callward.media.codec_process import CodecPool
 from callward.platform.blobs import BlobStoreError
 from callward.platform.blobs_folder import FolderStore
@@ -147,3 +147,25 @@ async def test_a_kill_between_released_and_discard_leaves_nothing_in_the_spool(
     await lives.live()
     assert not list(spool.iterdir())
     assert all(lives.events(ended.recording) == STORED_ONCE for ended in (oldest, killed))
+
+
+async def test_a_read_error_of_the_recorders_journal_skips_no_recording(
+    tmp_path: Path, codecs: CodecPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealer_module, "BACK_OFF_FIRST_S", 0.01)
+    platform = Platform(tmp_path, codecs)
+    lives = Lives(platform)
+    ended = record_call(platform.tracks, 1, 0.4)
+    await platform.journal(ended)
+    read, failed = JournalReader.read, []
+
+    def half_read(self: JournalReader, limit: int = 1000) -> list[Record]:
+        records = read(self, limit)
+        if records and self.folder == platform.recorder and not failed:
+            failed.append(len(records))
+            raise OSError(errno.EIO, "Input/output error")
+        return records
+
+    monkeypatch.setattr(JournalReader, "read", half_read)
+    await lives.live(lambda _: lives.events(ended.recording) == STORED_ONCE)
+    assert failed == [1]

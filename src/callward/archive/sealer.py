@@ -178,6 +178,7 @@ class Sealer:
         if state is not None and state.journal_id == journal_id:
             reader.offset = state.offset
         while True:
+            place = reader.offset
             try:
                 records = reader.read(100)
             except OffsetGoneError:
@@ -185,6 +186,7 @@ class Sealer:
                 reader.offset = reader.first_offset()
                 continue
             except OSError as error:
+                reader.offset = place  # nothing of this batch was taken
                 await self._retry("read", "", 1, error)
                 continue
             for record in records:
@@ -341,6 +343,7 @@ class Sealer:
         """The archive holds the recording, though the seal journal says nothing of it: nothing is written over or given up."""
         assert item.ended is not None
         logger.warning("recording_stored_before", recording=item.ended.recording)
+        self._watch.went_on(item.ended.recording)
         await asyncio.to_thread(self._ingest.discard, item.ended.recording)
         item.done = True
         _WAITING.dec()
@@ -359,6 +362,7 @@ class Sealer:
                     self._watch.store_worked()
                     break
                 except AlreadyStoredError:
+                    self._watch.store_worked()
                     stored_before = True
                     break
                 except (BlobStoreError, OSError) as error:

@@ -27,8 +27,8 @@ class LiveSession:
     recovered: bool = False
     """Taken up again after a restart, and nothing has been heard of the client since."""
     probed: bool = False
-    snapshot_wanted: bool = False
-    """A snapshot was asked for and has not come yet."""
+    snapshot_wanted: str = ""
+    """Why complete metadata is to be asked for, until it was."""
 
     @property
     def id(self) -> str:

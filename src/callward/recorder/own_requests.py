@@ -17,12 +17,22 @@ class OwnRequests:
         self._endpoint = endpoint
         self._driver = driver
 
-    def ask_snapshot(self, live: LiveSession, reason: str) -> None:
-        """UPDATE that asks for complete metadata (S15)."""
+    def ask_snapshot(self, live: LiveSession) -> None:
+        """UPDATE that asks for complete metadata (S15), where it is wanted and as soon as the dialog is confirmed.
+
+        Nothing else may carry it: of a client that does not allow UPDATE the recording says that it was not asked.
+        """
         dialog = live.dialog
-        if dialog is None or dialog.state is not DialogState.CONFIRMED or not dialog.can_update:
+        if not live.snapshot_wanted or dialog is None:
             return
-        request = snapshot_request(reason)
+        if dialog.state is not DialogState.CONFIRMED or dialog.unacknowledged:
+            return  # asked again after the ACK
+        request = snapshot_request(live.snapshot_wanted)
+        live.snapshot_wanted = ""
+        if not dialog.can_update:
+            logger.warning("snapshot_not_asked", session=live.id, error="the recording client does not allow UPDATE")
+            live.core.flag("snapshot_not_asked", "metadata is missing, and the recording client does not allow UPDATE")
+            return
         content_type = dict(request.headers).get("Content-Type", "")
         headers = tuple((name, value) for name, value in request.headers if name != "Content-Type")
         try:

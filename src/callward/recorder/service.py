@@ -331,6 +331,7 @@ class RecorderService:
         if not isinstance(live, LiveSession):
             return
         self._heard(live)
+        self.requests.ask_snapshot(live)
         if event.request.body:
             self._background.spawn(self._take_answer(live, event.request, event.exchange.flow.remote[0]))
         elif event.exchange.makes_dialog and not event.exchange.request.body:
@@ -470,7 +471,8 @@ class RecorderService:
             if isinstance(asked, FailMessage):
                 failure = asked
             else:
-                self.requests.ask_snapshot(live, asked.reason)
+                live.snapshot_wanted = asked.reason
+        self.requests.ask_snapshot(live)
         return failure
 
     def _observe(self, message: Request | Response) -> Observation:

@@ -130,7 +130,7 @@ def _callward(folder: Path, calls: int, srtp: Srtp | None = None) -> Run:
         BenchMachine(
             Path(own) / "machine",
             ("media",),
-            {"CALLWARD_MEDIA__PORT_MIN": "10000", "CALLWARD_MEDIA__PORT_MAX": str(12_000 + 4 * calls)},
+            {"CALLWARD_MEDIA__PORT_MIN": "10000", "CALLWARD_MEDIA__PORT_MAX": str(14_000 + 4 * calls)},
         ) as machine,
     ):
         pin(machine.pid("media"), TESTED_CPU)

@@ -27,6 +27,7 @@ from callward.recorder.entropy import Entropy
 from callward.recorder.live_session import LiveSession
 from callward.recorder.notebook import Notebook
 from callward.recorder.orphans import adopted, find_orphans, told_tracks
+from callward.recorder.packet_watch import PacketWatch
 from callward.recorder.recovery import RecoveredSession, RecoveredState, read_back
 from callward.recorder.service import RecorderService
 from callward.recorder.snapshot import SnapshotFile
@@ -114,6 +115,7 @@ class RecorderServer:
         service.metrics = self._metrics
         self._checkpoint_at = 0.0
         self._started_at = 0.0
+        self._packets = PacketWatch()
 
     async def run(self) -> None:
         """Recover, listen, watch until asked to stop."""
@@ -395,7 +397,7 @@ class RecorderServer:
             except MediaError:
                 return False
             last_ns = stats.get("last_at_ns") if isinstance(stats, dict) else None
-            if isinstance(last_ns, int) and time.time() - last_ns / 1e9 < limit_s:
+            if self._packets.moved(stream.track, last_ns, self.driver.now(), limit_s):
                 return False
         return True
 

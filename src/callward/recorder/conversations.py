@@ -109,9 +109,10 @@ def _party(party: PictureParty) -> Party:
 
 
 def set_parties(recording: Recording, streams: Iterable[OpenStream], now: Picture) -> None:
-    """Who can be heard in the tracks of the streams; who was once heard in one stays."""
+    """Who can be heard in the tracks of the streams (who was once heard in one stays), and the session's extensions."""
     if not recording.calls:
         return
+    recording.extensions = bounded(now.extensions)
     parties = {stream.index: stream.parties for stream in now.streams}
     for stream in streams:
         item = recording.track(stream.track)

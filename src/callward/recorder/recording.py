@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from callward.records.events import (
     Call,
@@ -79,6 +79,8 @@ class Recording:
     marks: list[Mark] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     documents: list[RawMetadata] = field(default_factory=list)
+    extensions: dict[str, Any] = field(default_factory=dict)
+    """What the session's metadata says beyond the standard, bounded."""
     why: Why | None = None
     """Why it ends; set once, then its tracks are closed."""
     ended_at: datetime | None = None
@@ -213,6 +215,7 @@ class Recording:
             marks=list(self.marks),
             problems=list(self.problems),
             metadata=list(self.documents),
+            extensions=self.extensions,
         )
 
     def _closed_call(self, call: Call) -> Call:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -138,3 +139,10 @@ def test_of_a_very_long_session_the_first_and_the_latest_messages_are_kept() -> 
     assert numbers[0] == 0
     assert numbers[-1] == 999
     assert len(numbers) == 200
+
+
+async def test_a_fresh_journal_has_nothing_to_wait_for(tmp_path: Path) -> None:
+    journal = EventJournal.open(tmp_path)
+    async with asyncio.timeout(1):
+        await Notebook(journal).durable()
+    await journal.close()

@@ -78,7 +78,7 @@ class Notebook:
         self._incomplete = False
         """Notes were dropped."""
         self._last_checkpoint = journal.end_offset
-        self._last_offset = 0
+        self._last_offset = -1  # nothing was written: nothing has to be waited for
 
     @property
     def able(self) -> bool:

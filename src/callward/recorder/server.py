@@ -362,7 +362,7 @@ class RecorderServer:
         self.recorder.set_ability(ability)
         self.driver.flush()
         started = time.monotonic() - self._started_at > STOP_S or ability.able
-        if started:  # the first connect to the media process is no alarm
+        if started and not self.service.stopping.is_set():  # the first connect to the media process is no alarm
             for event in self._alarms.watch(condition, ability, datetime.now(UTC)):
                 self.notebook.event(event)
         self._set_health(ability)

@@ -49,7 +49,7 @@ from callward.sip.events import (
 from callward.sip.exchange import IncomingRequest
 from callward.sip.message import Request, Response
 from callward.sip.sdp import SdpFailure, SessionDescription
-from callward.siprec.admission import ACCEPT, Refuse, assess_invite
+from callward.siprec.admission import Refuse, assess_invite
 from callward.siprec.observation import Observation, observe
 from callward.siprec.oddity import Oddity
 from callward.siprec.peer import PeerProfile, profile_named
@@ -246,7 +246,7 @@ class RecorderService:
             self._in_dialog(event.dialog, event.exchange, self._renegotiate)
         elif method == "OPTIONS":
             if self.ability.able or event.dialog is not None:
-                self._replies.respond(event.exchange, 200, headers=(("Accept", ACCEPT),))
+                self._replies.respond(event.exchange, 200)
             else:
                 self._replies.respond(event.exchange, 503, headers=retry_after())
         else:

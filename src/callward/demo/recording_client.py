@@ -21,6 +21,8 @@ from callward.siprec import client
 from callward.siprec.identifiers import base64_uuid
 
 ANSWER_TIMEOUT_S = 15.0
+BYE_GRACE_S = 2.0
+"""The connection stays open for so long, until the BYE is answered."""
 RTP_PAYLOAD_TYPE_PCMA = 8
 
 
@@ -85,7 +87,7 @@ class RecordingClient:
             call = _describe_call([one.getsockname()[1] for one in media])
             return await self._converse(endpoint, driver, media, local, call, seconds, on_progress)
         finally:
-            await driver.close()
+            await driver.close(grace_s=BYE_GRACE_S)
             for one in media:
                 one.close()
 

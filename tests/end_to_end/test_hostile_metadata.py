@@ -159,7 +159,7 @@ async def test_faults_26_and_31_hostile_text_is_text_and_names_no_file(machine: 
 async def test_fault_26_nothing_below_the_data_folder_is_named_by_a_stranger(machine: Machine) -> None:
     ulid = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
     plain = re.compile(
-        rf"^(?:{ulid}|[0-9a-f-]*|[a-z][a-z.-]{{0,40}}|[0-9]+\.(seg|spare|segment)|raw-\d+)(?:[.-][a-z0-9.]*)?$"
+        rf"^(?:{ulid}|[0-9a-f-]*|[a-z][a-z.-]{{0,40}}|[0-9]+\.(seg|spare|segment)|raw-\d+)(?:[.-][a-z0-9.-]*)?$"
     )
     for path in machine.data.rglob("*"):
         if (machine.data / "postgres") in path.parents:

@@ -247,7 +247,6 @@ export const en = {
     stream_refused: { title: "Stream refused", text: "The recording client offered a stream that cannot be recorded, for instance video." },
     unattributed: { title: "No call named", text: "Nothing said which call this audio belongs to. It is kept and can be played." },
     no_audio: { title: "No audio decoded", text: "Packets came, but none could be turned into sound. They are stored as received." },
-    unreadable_track: { title: "Stream unreadable", text: "A stream could not be laid out. Its packets are stored as received." },
     stream_not_updated: { title: "Change not carried out", text: "A change of a stream, for instance a pause, could not be carried out in time." },
     not_rotated: { title: "Calls not separated", text: "Two calls of one session share a recording; the boundary is marked." },
     snapshot_not_asked: { title: "Metadata incomplete", text: "Complete metadata was missing, and the recording client takes no request for it." },

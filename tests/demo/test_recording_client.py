@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.end_to_end.machine import free_port
 
 from callward.demo import speech
 from callward.demo.recording_client import DemoCallError, RecordingClient
@@ -26,12 +27,6 @@ def media() -> Iterator[list[socket.socket]]:
     yield sockets
     for one in sockets:
         one.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize(("transport", "option"), [("TCP", "t1"), ("UDP", "u1")])

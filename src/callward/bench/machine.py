@@ -27,11 +27,11 @@ class BenchMachine:
     """Starts the named processes (`media`, `recorder`) and stops them at the end."""
 
     def __init__(self, folder: Path, names: tuple[str, ...], environment: dict[str, str] | None = None) -> None:
-        self.sip_port = _free_port()
+        self.sip_port = free_port()
         self.environment = {
             "CALLWARD_DATA": str(folder / "var"),
             "CALLWARD_RECORDER__SIP_PORT": str(self.sip_port),
-            "CALLWARD_RECORDER__TLS_PORT": str(_free_port()),
+            "CALLWARD_RECORDER__TLS_PORT": str(free_port()),
             "CALLWARD_LOG__LEVEL": "warning",
             "CALLWARD_LOG__FORMAT": "json",
             "CALLWARD_SERVICE": "supervised",
@@ -96,7 +96,8 @@ def _drain(channel: socket.socket, ready: threading.Event, stopping: threading.E
                     ready.set()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from callward.bench.machine import BenchMachine
+from callward.bench.machine import BenchMachine, free_port
 from callward.bench.processor import CpuMeter, pin
 from callward.bench.report import Figure, PeerMissingError
 
@@ -146,9 +145,7 @@ def _run(port: int, rate: int, pids: tuple[int, ...]) -> Run:
 @contextmanager
 def _answering_sipp() -> Iterator[tuple[int, int]]:
     """SIPp that answers each session and does nothing else."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     scenario = files("callward.bench").joinpath("sipp", "siprec_server.xml")
     process = subprocess.Popen(
         ["sipp", "-sf", str(scenario), "-i", "127.0.0.1", "-p", str(port), "-t", "t1", "-nostdin"],

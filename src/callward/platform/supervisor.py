@@ -159,7 +159,11 @@ class Child:
         self._started = time.monotonic()
         self.pid = child.start(
             child.Program(
-                self.spec.arguments, environment, user=self.spec.user, descriptors=tuple(self.stored.values())
+                self.spec.arguments,
+                environment,
+                user=self.spec.user,
+                death_signal=self.spec.stop_signal,
+                descriptors=tuple(self.stored.values()),
             )
         )
         self._set("starting")
